@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The law of Strongroom: what may happen to a key, to a user and to a setting.
+//!
+//! Everything here is a value or a pure function. [`decide`] looks at a [`State`] and a [`Command`]
+//! and says which [`Event`]s follow; [`State::evolve`] turns a recorded event into the next state;
+//! [`permit`] answers whether something may be read. Time, randomness, identifiers and the
+//! commitments to key material come in as inputs: this crate opens nothing, asks no clock and never
+//! sees a key byte. Read `command` and `event` first, then `lifecycle` and `attribute`.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+extern crate alloc;
+
+pub mod codec;
+mod command;
+mod denial;
+mod event;
+mod ids;
+mod lifecycle;
+mod value;
+
+pub use command::{
+    Actor, Ask, Command, Door, Facts, GroupRole, Instance, KeyPolicy, Material, Membership,
+};
+pub use denial::Denial;
+pub use event::{Access, AccessRecord, Cause, Event, Record, View};
+pub use ids::{ClusterId, Epoch, Fingerprint, Hash, InvalidName, Name, NodeId, Time, Uid};
+pub use lifecycle::LifecycleState;
+pub use value::{Attribute, AttributeName, ObjectType, Tag, Value};

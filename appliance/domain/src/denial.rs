@@ -1,0 +1,113 @@
+//! Why a rule said no. A denial is audited like a success and answered, it is never a fault.
+
+use crate::{AttributeName, Epoch, LifecycleState};
+use alloc::string::String;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// A rule said no.
+///
+/// *Warning:* stored in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Denial {
+    /// No such object, or none that this actor may know of: the two are told apart only in the log
+    /// (ABUSE A8).
+    NotFound {
+        /// True when the object exists and the actor has no right to it.
+        forbidden: bool,
+    },
+    /// The actor sees the object but may not do this to it.
+    NotPermitted,
+    /// The actor is no user of this appliance.
+    UnknownUser,
+    /// The certificate was not issued here, was revoked or has expired.
+    CertificateNotAccepted,
+    /// The object is in a state in which this cannot be done.
+    WrongState {
+        /// The state it is in.
+        state: LifecycleState,
+    },
+    /// The object was destroyed.
+    Destroyed,
+    /// Something of that name, or that very thing, is there already.
+    AlreadyExists {
+        /// What exists: `name`, `attribute`, `user`, `slot`, `cluster`.
+        what: String,
+    },
+    /// The attribute is not one that clients may set, change or delete (now).
+    AttributeReadOnly {
+        /// Which.
+        name: AttributeName,
+    },
+    /// The object has no such attribute instance.
+    AttributeNotFound {
+        /// Which.
+        name: AttributeName,
+    },
+    /// A second instance of a single-instance attribute.
+    AttributeSingleInstance {
+        /// Which.
+        name: AttributeName,
+    },
+    /// A required attribute is missing.
+    AttributeMissing {
+        /// Which.
+        name: AttributeName,
+    },
+    /// A value has the wrong type or lies outside what is allowed.
+    InvalidField {
+        /// What was wrong, with what.
+        reason: String,
+    },
+    /// A site limit is reached.
+    LimitReached {
+        /// Which limit, with its value.
+        limit: String,
+    },
+    /// Sealed under an epoch that is no longer current; the node seals again and retries.
+    StaleEpoch {
+        /// The current one.
+        current: Epoch,
+    },
+    /// Asked out of order (epoch, slot and membership commands).
+    OutOfOrder {
+        /// What was expected.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { .. } => f.write_str("no object with that unique identifier"),
+            Self::NotPermitted => f.write_str("this user may read the object but not change it"),
+            Self::UnknownUser => f.write_str("the certificate names no user of this appliance"),
+            Self::CertificateNotAccepted => {
+                f.write_str("the client certificate is not accepted (revoked or not issued here)")
+            }
+            Self::WrongState { state } => write!(f, "the object is {state}"),
+            Self::Destroyed => f.write_str("the object is destroyed"),
+            Self::AlreadyExists { what } => write!(f, "such a {what} exists already"),
+            Self::AttributeReadOnly { name } => {
+                write!(
+                    f,
+                    "attribute {name} cannot be set, changed or deleted by a client now"
+                )
+            }
+            Self::AttributeNotFound { name } => write!(f, "the object has no attribute {name}"),
+            Self::AttributeSingleInstance { name } => {
+                write!(
+                    f,
+                    "attribute {name} has one instance only, and it is there already"
+                )
+            }
+            Self::AttributeMissing { name } => write!(f, "attribute {name} is required"),
+            Self::InvalidField { reason } => f.write_str(reason),
+            Self::LimitReached { limit } => write!(f, "limit reached: {limit}"),
+            Self::StaleEpoch { current } => {
+                write!(f, "sealed under an old epoch; {} is current", current.0)
+            }
+            Self::OutOfOrder { reason } => f.write_str(reason),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What happened: the records of the two logs.
+//!
+//! *Warning:* every type in this file stands in ledgers that are kept for ever and exported. A kind
+//! or a field is never renamed, reused or removed; a new field has a `#[serde(default)]`. Golden
+//! files in `tests/golden` pin the bytes of every kind.
+
+use crate::{Actor, Attribute, ClusterId, Denial, Epoch, Fingerprint, Hash, Instance, KeyPolicy};
+use crate::{AttributeName, LifecycleState, Material, Membership, Name, NodeId, ObjectType};
+use crate::{Time, Uid};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// One record of the cluster log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Format version of this record: 1.
+    pub v: u8,
+    /// Index of the Raft entry that brought it. Records of one entry stand together.
+    pub entry: u64,
+    /// When, by the clock of the node that proposed the command.
+    pub time: Time,
+    /// By whom.
+    pub actor: Actor,
+    /// What.
+    pub event: Event,
+}
+
+/// Why a state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Cause {
+    /// The actor asked for it.
+    Asked,
+    /// A date of the object came.
+    Schedule,
+}
+
+/// Something that changed the state of the cluster, or was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The cluster began.
+    ClusterFounded {
+        /// Its identity.
+        cluster: ClusterId,
+        /// Origin of its checkpoints.
+        origin: String,
+        /// Its first node.
+        node: NodeId,
+    },
+    /// A node began to serve.
+    NodeStarted {
+        /// Which.
+        node: NodeId,
+        /// Version of its program.
+        version: String,
+    },
+    /// A node ended by request.
+    NodeStopped {
+        /// Which.
+        node: NodeId,
+    },
+    /// A key signs checkpoints from here on.
+    LogKeyAdded {
+        /// Whose.
+        node: NodeId,
+        /// Ed25519 public key.
+        public_key: Hash,
+    },
+    /// Head of a node's access log.
+    AccessLogAnchored {
+        /// Whose.
+        node: NodeId,
+        /// Records in it.
+        size: u64,
+        /// Merkle root over them.
+        root: Hash,
+    },
+    /// A user was added, or its groups were changed.
+    UserPut {
+        /// Name.
+        name: Name,
+        /// Groups from now on.
+        groups: Vec<Membership>,
+    },
+    /// The Local CA issued a certificate.
+    CertificateIssued {
+        /// To whom.
+        user: Name,
+        /// Which.
+        certificate: Fingerprint,
+        /// Serial number, hexadecimal.
+        serial: String,
+        /// End of validity.
+        not_after: Time,
+    },
+    /// No certificate of this user issued before now is accepted.
+    UserRevoked {
+        /// Whose.
+        name: Name,
+    },
+    /// An object came to be.
+    ObjectCreated {
+        /// Its identifier.
+        uid: Uid,
+        /// Its kind.
+        object_type: ObjectType,
+        /// Who owns it.
+        owner: Name,
+        /// True when the client brought the material (Register), false when it was made here.
+        registered: bool,
+        /// Commitment to the material.
+        material: Material,
+        /// State it begins in.
+        state: LifecycleState,
+        /// All its attributes that are not derived from other fields.
+        attributes: Vec<Attribute>,
+    },
+    /// Pre-Active to Active.
+    ObjectActivated {
+        /// Which.
+        uid: Uid,
+        /// Why.
+        cause: Cause,
+    },
+    /// Active to Deactivated because its Deactivation Date came.
+    ObjectDeactivated {
+        /// Which.
+        uid: Uid,
+        /// Why.
+        cause: Cause,
+    },
+    /// Revoked by request.
+    ObjectRevoked {
+        /// Which.
+        uid: Uid,
+        /// Revocation Reason Code.
+        reason: u32,
+        /// Revocation Message.
+        message: Option<String>,
+        /// Compromise Occurrence Date.
+        compromise_occurred: Option<Time>,
+        /// State from now on.
+        state: LifecycleState,
+    },
+    /// Destroyed: the material is to be forgotten by every node.
+    ObjectDestroyed {
+        /// Which.
+        uid: Uid,
+        /// Destroyed or Destroyed Compromised.
+        state: LifecycleState,
+    },
+    /// An attribute instance was added.
+    AttributeAdded {
+        /// To which object.
+        uid: Uid,
+        /// What.
+        attribute: Attribute,
+    },
+    /// An attribute instance was replaced, or set for the first time.
+    AttributeModified {
+        /// Of which object.
+        uid: Uid,
+        /// Which instance, from 0.
+        index: u32,
+        /// What it is now.
+        attribute: Attribute,
+    },
+    /// Attribute instances were taken away.
+    AttributeDeleted {
+        /// From which object.
+        uid: Uid,
+        /// Which attribute.
+        name: AttributeName,
+        /// Which instance.
+        which: Instance,
+    },
+    /// New objects are sealed under this epoch.
+    EpochOpened {
+        /// The new one.
+        epoch: Epoch,
+    },
+    /// A node has re-sealed everything that was under an epoch.
+    ResealConfirmed {
+        /// Which node.
+        node: NodeId,
+        /// The epoch it left.
+        epoch: Epoch,
+    },
+    /// Every member confirmed; the KEK of the epoch is to be destroyed.
+    EpochRetired {
+        /// Which.
+        epoch: Epoch,
+    },
+    /// The material of these objects cannot be recovered from any member.
+    DestroyFinal {
+        /// The epoch whose KEK is gone.
+        epoch: Epoch,
+        /// The objects destroyed under it.
+        objects: Vec<Uid>,
+        /// The nodes that confirmed.
+        nodes: Vec<NodeId>,
+    },
+    /// A seal slot was added.
+    SlotAdded {
+        /// Name.
+        name: Name,
+        /// Kind.
+        kind: String,
+    },
+    /// A seal slot was removed.
+    SlotRemoved {
+        /// Name.
+        name: Name,
+    },
+    /// A bundle was written.
+    LogExported {
+        /// Records of the cluster log in it.
+        size: u64,
+        /// Root over them.
+        root: Hash,
+        /// SHA-256 of its SHA256SUMS.
+        digest: Hash,
+    },
+    /// The limits for keys changed.
+    KeyPolicySet {
+        /// The limits from now on.
+        policy: KeyPolicy,
+    },
+    /// A rule said no to a command.
+    Refused {
+        /// What was asked, by the name of the ask.
+        ask: String,
+        /// Of which object.
+        uid: Option<Uid>,
+        /// Why not.
+        denial: Denial,
+    },
+}
+
+/// One record of a node's access log: what was read or refused there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessRecord {
+    /// Format version of this record: 1.
+    pub v: u8,
+    /// When.
+    pub time: Time,
+    /// By whom.
+    pub actor: Actor,
+    /// Size of the cluster log that the answer was decided on.
+    pub seen: u64,
+    /// What.
+    pub access: Access,
+}
+
+/// Something that was read, or refused before it became a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// Key material was released (written before the bytes leave, law 5).
+    Released {
+        /// Which object.
+        uid: Uid,
+    },
+    /// Attributes were read.
+    AttributesRead {
+        /// Which object.
+        uid: Uid,
+    },
+    /// Objects were searched for.
+    Located {
+        /// How many the answer names.
+        found: u32,
+    },
+    /// The server's abilities were asked for (Query, Discover Versions).
+    Asked {
+        /// The operation.
+        operation: String,
+    },
+    /// A rule said no.
+    Refused {
+        /// The operation.
+        operation: String,
+        /// The object as the client named it, cut to 64 characters.
+        object: Option<String>,
+        /// Why not.
+        denial: Denial,
+    },
+    /// A message or a handshake was not what the protocol asks for.
+    Malformed {
+        /// What was wrong.
+        reason: String,
+        /// How many of the same kind this record stands for (ABUSE A45).
+        count: u32,
+    },
+    /// The world failed; the client was told so.
+    Failed {
+        /// The operation.
+        operation: String,
+        /// What failed.
+        reason: String,
+    },
+}
+
+/// The four log names that operators know; each is a view over the two logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// The appliance: nodes, epochs, slots, checkpoints, exports.
+    System,
+    /// Changes that people and clients asked for, and refusals of those.
+    Audit,
+    /// What KMIP clients read.
+    Activity,
+    /// Refusals, malformed messages and failures that clients met.
+    Client,
+}
