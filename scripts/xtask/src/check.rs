@@ -1,0 +1,139 @@
+//! The list of checks, in order of cost: what is cheap and often wrong comes first.
+
+use crate::step::{self, Step};
+use anyhow::{Context as _, Result};
+use std::time::Duration;
+
+/// Seconds per fuzz target in a full check (issue "what it must show", 6).
+const FUZZ_SECONDS_FULL: u32 = 60;
+
+/// Time limit of the end-to-end suites in a plain check; a plain check as a whole has to end
+/// within 45 minutes on two cores, from nothing.
+const SUITES_LIMIT: Duration = Duration::from_secs(25 * 60);
+
+/// The same in a full check: 70 crash rounds take as long as they take.
+const SUITES_LIMIT_FULL: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// Runs every check.
+///
+/// # Errors
+/// When a check failed, or a command could not be started.
+pub(crate) fn check(full: bool) -> Result<()> {
+    let fuzz_seconds = if full {
+        FUZZ_SECONDS_FULL
+    } else {
+        crate::fuzz::SMOKE_SECONDS
+    };
+    let me = std::env::current_exe()?;
+    let me = me.to_str().context("the path of xtask is not UTF-8")?;
+    let mut steps = vec![
+        Step::new("format", "cargo", &["fmt", "--all", "--check"]),
+        Step::new(
+            "format (fuzz)",
+            "cargo",
+            &["fmt", "--check", "--manifest-path", FUZZ_MANIFEST],
+        ),
+        Step::new(
+            "rules",
+            "cargo",
+            &["test", "--locked", "--package=tests", "--test=rules"],
+        ),
+        Step::new("clippy", "cargo", CLIPPY),
+        Step::new("unit tests and laws", "cargo", UNIT_TESTS),
+        Step::new("fuzz", me, &["fuzz", "--seconds"]).argument(fuzz_seconds.to_string()),
+        Step::new(
+            "build",
+            "cargo",
+            &["build", "--release", "--locked", "--package=server"],
+        ),
+    ];
+    steps.push(suites(full)?);
+    if full {
+        steps.push(Step::new("cargo deny", "cargo", DENY));
+    }
+    step::run_all(&steps)
+}
+
+const FUZZ_MANIFEST: &str = "tests/fuzz/Cargo.toml";
+const CLIPPY: &[&str] = &[
+    "clippy",
+    "--workspace",
+    "--all-targets",
+    "--locked",
+    "--",
+    "--deny=warnings",
+];
+const UNIT_TESTS: &[&str] = &[
+    "test",
+    "--workspace",
+    "--exclude=tests",
+    "--locked",
+    "--no-fail-fast",
+];
+// Advisories need a database from the network at each run; see deny.toml.
+const DENY: &[&str] = &[
+    "deny",
+    "--all-features",
+    "check",
+    "bans",
+    "licenses",
+    "sources",
+];
+
+/// Every end-to-end suite: all of `tests/tests` but the rules, which came first.
+fn suites(full: bool) -> Result<Step> {
+    let folder = crate::root().join("tests/tests");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        let is_rust = path.extension().is_some_and(|e| e == "rs");
+        if let (true, Some(stem)) = (is_rust, path.file_stem().and_then(|s| s.to_str())) {
+            names.push(stem.to_owned());
+        }
+    }
+    names.retain(|name| name != "rules");
+    names.sort();
+    let arguments = &[
+        "test",
+        "--release",
+        "--locked",
+        "--package=tests",
+        "--no-fail-fast",
+    ];
+    let step = Step::new("end-to-end suites", "cargo", arguments).requires("build");
+    let step = names
+        .iter()
+        .fold(step, |step, name| step.argument(format!("--test={name}")));
+    Ok(if full {
+        step.environment("STRONGROOM_FULL", "1")
+            .limit(SUITES_LIMIT_FULL)
+    } else {
+        step.limit(SUITES_LIMIT)
+    })
+}
+
+/// Formats the tree and applies the suggestions of clippy that need no thought.
+///
+/// # Errors
+/// When a command failed.
+pub(crate) fn fix() -> Result<()> {
+    step::run_all(&[
+        Step::new("format", "cargo", &["fmt", "--all"]),
+        Step::new(
+            "format (fuzz)",
+            "cargo",
+            &["fmt", "--manifest-path", FUZZ_MANIFEST],
+        ),
+        Step::new(
+            "clippy",
+            "cargo",
+            &[
+                "clippy",
+                "--fix",
+                "--allow-dirty",
+                "--workspace",
+                "--all-targets",
+            ],
+        ),
+    ])
+}
