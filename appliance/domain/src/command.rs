@@ -289,6 +289,66 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// Its name, as refusals and log lines give it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::FoundCluster { .. } => "Found Cluster",
+            Self::StartNode { .. } => "Start Node",
+            Self::StopNode { .. } => "Stop Node",
+            Self::AddLogKey { .. } => "Add Log Key",
+            Self::AnchorAccessLog { .. } => "Anchor Access Log",
+            Self::PutUser { .. } => "Put User",
+            Self::IssueCertificate { .. } => "Issue Certificate",
+            Self::RevokeUser { .. } => "Revoke User",
+            Self::Create { .. } => "Create",
+            Self::Register { .. } => "Register",
+            Self::Activate { .. } => "Activate",
+            Self::Revoke { .. } => "Revoke",
+            Self::Destroy { .. } => "Destroy",
+            Self::AddAttribute { .. } => "Add Attribute",
+            Self::ModifyAttribute { .. } => "Modify Attribute",
+            Self::SetAttribute { .. } => "Set Attribute",
+            Self::DeleteAttribute { .. } => "Delete Attribute",
+            Self::ApplySchedule => "Apply Schedule",
+            Self::OpenEpoch { .. } => "Open Epoch",
+            Self::ConfirmReseal { .. } => "Confirm Reseal",
+            Self::RetireEpoch { .. } => "Retire Epoch",
+            Self::ConfirmRetire { .. } => "Confirm Retire",
+            Self::AddSlot { .. } => "Add Slot",
+            Self::RemoveSlot { .. } => "Remove Slot",
+            Self::RecordExport { .. } => "Record Export",
+            Self::SetKeyPolicy { .. } => "Set Key Policy",
+        }
+    }
+
+    /// The object it is about, when it is about one that exists.
+    pub const fn uid(&self) -> Option<&Uid> {
+        match self {
+            Self::Activate { uid }
+            | Self::Revoke { uid, .. }
+            | Self::Destroy { uid }
+            | Self::AddAttribute { uid, .. }
+            | Self::ModifyAttribute { uid, .. }
+            | Self::SetAttribute { uid, .. }
+            | Self::DeleteAttribute { uid, .. } => Some(uid),
+            _ => None,
+        }
+    }
+}
+
+/// What a reader asks to see of one object. Reading changes nothing, so it is no [`Ask`]; it is
+/// judged by [`crate::permit`] and recorded in the access log of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Read {
+    /// Get: the material itself.
+    Material,
+    /// Get Attributes.
+    Attributes,
+    /// Get Attribute List.
+    AttributeList,
+}
+
 /// Which instance of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Instance {
@@ -313,4 +373,22 @@ pub struct KeyPolicy {
     pub material_bytes_max: u32,
     /// Smallest symmetric key that Create or Register accepts, in bits.
     pub key_bits_min: u32,
+}
+
+impl Default for KeyPolicy {
+    /// The limits of a new cluster.
+    fn default() -> Self {
+        Self {
+            // The scale the appliance is built for.
+            objects_per_owner_max: 10_000_000,
+            // SASED-M-1 of the KMIP profiles wants 20 vendor attributes; arrays send about 40.
+            attributes_per_object_max: 128,
+            // A value must fit into a record (60 KiB) beside its neighbours.
+            attribute_value_bytes_max: 16 * 1024,
+            // The largest certificate chains and key stores seen; not a file store.
+            material_bytes_max: 512 * 1024,
+            // DES; the KMIP profiles make 80-bit SKIPJACK and 112-bit 3DES keys.
+            key_bits_min: 56,
+        }
+    }
 }

@@ -31,7 +31,8 @@ pub enum Denial {
     Destroyed,
     /// Something of that name, or that very thing, is there already.
     AlreadyExists {
-        /// What exists: `name`, `attribute`, `user`, `slot`, `cluster`.
+        /// What exists: `name`, `attribute`, `unique identifier`, `certificate`, `slot`,
+        /// `log key`, `cluster`.
         what: String,
     },
     /// The attribute is not one that clients may set, change or delete (now).
@@ -49,6 +50,16 @@ pub enum Denial {
         /// Which.
         name: AttributeName,
     },
+    /// Set Attribute on an attribute that may have several instances (KMIP 2.1 §6.1.54).
+    AttributeMultiInstance {
+        /// Which.
+        name: AttributeName,
+    },
+    /// No attribute of that tag is known here.
+    AttributeUnknown {
+        /// Which.
+        name: AttributeName,
+    },
     /// A required attribute is missing.
     AttributeMissing {
         /// Which.
@@ -59,6 +70,12 @@ pub enum Denial {
         /// What was wrong, with what.
         reason: String,
     },
+    /// The object is Sensitive: its material leaves only wrapped (KMIP 1.4 §3.48).
+    Sensitive,
+    /// The object is not Extractable: its material never leaves (KMIP 1.4 §3.50).
+    NotExtractable,
+    /// Quantum Safe was asked for, and the algorithm and length asked for are not.
+    NotQuantumSafe,
     /// A site limit is reached.
     LimitReached {
         /// Which limit, with its value.
@@ -100,6 +117,18 @@ impl fmt::Display for Denial {
                     f,
                     "attribute {name} has one instance only, and it is there already"
                 )
+            }
+            Self::AttributeMultiInstance { name } => {
+                write!(
+                    f,
+                    "attribute {name} may have several instances and cannot be set as one"
+                )
+            }
+            Self::AttributeUnknown { name } => write!(f, "attribute {name} is not supported"),
+            Self::Sensitive => f.write_str("the object is sensitive and leaves only wrapped"),
+            Self::NotExtractable => f.write_str("the object is not extractable"),
+            Self::NotQuantumSafe => {
+                f.write_str("the algorithm and length asked for are not quantum safe")
             }
             Self::AttributeMissing { name } => write!(f, "attribute {name} is required"),
             Self::InvalidField { reason } => f.write_str(reason),

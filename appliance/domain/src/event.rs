@@ -4,8 +4,10 @@
 //! or a field is never renamed, reused or removed; a new field has a `#[serde(default)]`. Golden
 //! files in `tests/golden` pin the bytes of every kind.
 
-use crate::{Actor, Attribute, ClusterId, Denial, Epoch, Fingerprint, Hash, Instance, KeyPolicy};
-use crate::{AttributeName, LifecycleState, Material, Membership, Name, NodeId, ObjectType};
+use crate::{Actor, Attribute, ClusterId, Command, Denial, Epoch, Fingerprint, Hash, Instance};
+use crate::{
+    AttributeName, KeyPolicy, LifecycleState, Material, Membership, Name, NodeId, ObjectType,
+};
 use crate::{Time, Uid};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,6 +26,19 @@ pub struct Record {
     pub actor: Actor,
     /// What.
     pub event: Event,
+}
+
+impl Record {
+    /// The record of one event that [`crate::decide`] made of a command.
+    pub fn new(entry: u64, command: &Command, event: Event) -> Self {
+        Self {
+            v: 1,
+            entry,
+            time: command.time,
+            actor: command.actor.clone(),
+            event,
+        }
+    }
 }
 
 /// Why a state changed.
@@ -153,6 +168,9 @@ pub enum Event {
     AttributeAdded {
         /// To which object.
         uid: Uid,
+        /// The number it got: instances of one attribute are counted from 0, and a number is not
+        /// moved when another instance goes (KMIP 1.4 §2.1.1).
+        index: u32,
         /// What.
         attribute: Attribute,
     },
@@ -160,7 +178,7 @@ pub enum Event {
     AttributeModified {
         /// Of which object.
         uid: Uid,
-        /// Which instance, from 0.
+        /// Which instance, by its number.
         index: u32,
         /// What it is now.
         attribute: Attribute,
@@ -191,7 +209,15 @@ pub enum Event {
         /// Which.
         epoch: Epoch,
     },
-    /// The material of these objects cannot be recovered from any member.
+    /// A node has destroyed the KEK of an epoch and purged what was sealed under it.
+    RetireConfirmed {
+        /// Which node.
+        node: NodeId,
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// The material of these objects cannot be recovered from any member. When an epoch has more
+    /// of them than fit into one record, several of these follow each other.
     DestroyFinal {
         /// The epoch whose KEK is gone.
         epoch: Epoch,

@@ -20,7 +20,7 @@ mod lifecycle;
 mod value;
 
 pub use command::{
-    Actor, Ask, Command, Door, Facts, GroupRole, Instance, KeyPolicy, Material, Membership,
+    Actor, Ask, Command, Door, Facts, GroupRole, Instance, KeyPolicy, Material, Membership, Read,
 };
 pub use denial::Denial;
 pub use event::{Access, AccessRecord, Cause, Event, Record, View};
