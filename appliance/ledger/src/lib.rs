@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The memory of Strongroom: an append-only log of opaque records that anybody can check.
+//!
+//! * [`disk`]: the calls on which durability hangs, real and failing.
+//! * [`segments`]: a log as a folder of files; what is on disk is described in `frame.rs`.
+//! * [`tree`]: the RFC 6962 Merkle tree over the records.
+//! * [`ledger`]: both together.
+//! * [`checkpoint`]: signed statements about size and root (C2SP).
+//!
+//! What is absent on purpose: a clock, randomness, private keys, threads and sockets, and any
+//! understanding of what a record says.
+
+pub mod checkpoint;
+pub mod disk;
+mod frame;
+pub mod ledger;
+pub mod segments;
+pub mod tree;
+
+pub use checkpoint::{
+    Checkpoint, CheckpointFile, CheckpointFileError, NoteError, NoteKey, NoteKeyError, NoteSigner,
+    SignFault, SignatureKind, Signed, Verified,
+};
+pub use disk::{Disk, DiskFile, Fault, MemDisk, StdDisk};
+pub use ledger::Ledger;
+pub use segments::{
+    Corruption, CorruptionKind, OpenError, Records, Recovery, Segments, SegmentsConfig,
+    SegmentsReader, TornTail,
+};
+pub use tree::{
+    Frontier, Hash, ProofError, Tree, TreeError, leaf_hash, node_hash, verify_consistency,
+    verify_inclusion,
+};
