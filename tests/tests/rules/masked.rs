@@ -136,7 +136,7 @@ fn comments_and_literals_are_blanked_and_nothing_else() {
         ("a /* /* b */ c */ d", "a                 d"),
         (
             r#"f("x { \" } y", 'c', b'\'', 'a: loop)"#,
-            r#"f("            ",    , b    , 'a: loop)"#,
+            r#"f("          ",    , b    , 'a: loop)"#,
         ),
         (
             r###"r#"a " b"# r"c" r#type br"d""###,

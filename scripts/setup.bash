@@ -1,0 +1,72 @@
+# Sets up a Debian 12 machine for building and testing. Sourced by scripts/test and scripts/run;
+# installs only what is missing and says so; a second run changes nothing.
+
+# shellcheck disable=SC2034  # the scripts that source this file use the lists of packages
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root" || exit 1
+
+say() { printf '==> %s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# HOME may be unset in CI; cargo and pip want one.
+if [ -z "${HOME:-}" ]; then
+    HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
+    export HOME
+fi
+# shellcheck disable=SC1091
+if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
+
+# What is built with: a C and C++ compiler (the cryptographic provider, libFuzzer).
+build_packages=(build-essential ca-certificates git pkg-config)
+# What tests and bundles are checked with: real clients, a software HSM, stock verifiers, ss(8).
+test_packages=(iproute2 openssh-client openssl procps python3 python3-venv softhsm2)
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# install_packages NAME...: installs those of the named Debian packages that are missing.
+install_packages() {
+    local missing=() package
+    for package in "$@"; do
+        if ! dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed'; then
+            missing+=("$package")
+        fi
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        say "Debian packages: all there"
+        return
+    fi
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+        fail "these packages are missing and only root can install them: ${missing[*]}"
+    say "installing Debian packages: ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        "${missing[@]}" >/dev/null
+}
+
+# find_rust: makes sure that cargo is the pinned version, through rustup where there is one.
+find_rust() {
+    local pinned minor toolchain
+    pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    minor=${pinned%.*}
+    if command -v rustup >/dev/null && ! rustc --version >/dev/null 2>&1; then
+        say "installing Rust $pinned"
+        rustup toolchain install "$pinned" --profile minimal --component rustfmt,clippy || true
+    fi
+    # The pinned toolchain cannot be had, but another name may stand for the same release.
+    if command -v rustup >/dev/null && ! rustc --version >/dev/null 2>&1; then
+        for toolchain in $(rustup toolchain list | cut -d' ' -f1); do
+            if rustup run "$toolchain" rustc --version 2>/dev/null | grep -q "^rustc $minor"; then
+                export RUSTUP_TOOLCHAIN=$toolchain
+            fi
+        done
+    fi
+    command -v cargo >/dev/null || fail "no cargo; install Rust $pinned (https://rustup.rs)"
+    rustc --version | grep -q "^rustc ${minor//./\\.}\." ||
+        fail "Rust $pinned is needed, found: $(rustc --version 2>&1 | head -1)"
+    if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+        fail "rustfmt or clippy is missing: rustup component add rustfmt clippy"
+    fi
+    say "$(rustc --version)"
+}
