@@ -1,0 +1,346 @@
+//! The enumerations that say how keys are made and used. Written by `tables/generate.py`.
+
+use std::fmt;
+
+enumeration! {
+    /// Block Cipher Mode (KMIP 1.4 §9.1.3.2.14).
+    BlockCipherMode
+    0x01 CBC "CBC";
+    0x02 ECB "ECB";
+    0x03 PCBC "PCBC";
+    0x04 CFB "CFB";
+    0x05 OFB "OFB";
+    0x06 CTR "CTR";
+    0x07 CMAC "CMAC";
+    0x08 CCM "CCM";
+    0x09 GCM "GCM";
+    0x0A CBC_MAC "CBC-MAC";
+    0x0B XTS "XTS";
+    0x0C AES_KEY_WRAP_PADDING "AESKeyWrapPadding";
+    0x0D NIST_KEY_WRAP "NISTKeyWrap";
+    0x0E X9_102_AESKW "X9.102 AESKW";
+    0x0F X9_102_TDKW "X9.102 TDKW";
+    0x10 X9_102_AKW1 "X9.102 AKW1";
+    0x11 X9_102_AKW2 "X9.102 AKW2";
+    0x12 AEAD "AEAD";
+}
+
+enumeration! {
+    /// Cryptographic Algorithm (KMIP 1.4 §9.1.3.2.13).
+    CryptographicAlgorithm
+    0x01 DES "DES";
+    0x02 DES3 "3DES";
+    0x03 AES "AES";
+    0x04 RSA "RSA";
+    0x05 DSA "DSA";
+    0x06 ECDSA "ECDSA";
+    0x07 HMAC_SHA1 "HMAC-SHA1";
+    0x08 HMAC_SHA224 "HMAC-SHA224";
+    0x09 HMAC_SHA256 "HMAC-SHA256";
+    0x0A HMAC_SHA384 "HMAC-SHA384";
+    0x0B HMAC_SHA512 "HMAC-SHA512";
+    0x0C HMAC_MD5 "HMAC-MD5";
+    0x0D DH "DH";
+    0x0E ECDH "ECDH";
+    0x0F ECMQV "ECMQV";
+    0x10 BLOWFISH "Blowfish";
+    0x11 CAMELLIA "Camellia";
+    0x12 CAST5 "CAST5";
+    0x13 IDEA "IDEA";
+    0x14 MARS "MARS";
+    0x15 RC2 "RC2";
+    0x16 RC4 "RC4";
+    0x17 RC5 "RC5";
+    0x18 SKIPJACK "SKIPJACK";
+    0x19 TWOFISH "Twofish";
+    0x1A EC "EC";
+    0x1B ONE_TIME_PAD "One Time Pad";
+    0x1C CHA_CHA20 "ChaCha20";
+    0x1D POLY1305 "Poly1305";
+    0x1E CHA_CHA20POLY1305 "ChaCha20Poly1305";
+    0x1F SHA3_224 "SHA3-224";
+    0x20 SHA3_256 "SHA3-256";
+    0x21 SHA3_384 "SHA3-384";
+    0x22 SHA3_512 "SHA3-512";
+    0x23 HMAC_SHA3_224 "HMAC-SHA3-224";
+    0x24 HMAC_SHA3_256 "HMAC-SHA3-256";
+    0x25 HMAC_SHA3_384 "HMAC-SHA3-384";
+    0x26 HMAC_SHA3_512 "HMAC-SHA3-512";
+    0x27 SHAKE_128 "SHAKE-128";
+    0x28 SHAKE_256 "SHAKE-256";
+    0x29 ARIA "ARIA";
+    0x2A SEED "SEED";
+    0x2B SM2 "SM2";
+    0x2C SM3 "SM3";
+    0x2D SM4 "SM4";
+    0x2E GOST_R_34_10_2012 "GOST R 34.10-2012";
+    0x2F GOST_R_34_11_2012 "GOST R 34.11-2012";
+    0x30 GOST_R_34_13_2015 "GOST R 34.13-2015";
+    0x31 GOST_28147_89 "GOST 28147-89";
+    0x32 XMSS "XMSS";
+    0x33 SPHINCS_256 "SPHINCS-256";
+    0x34 MC_ELIECE "McEliece";
+    0x35 MC_ELIECE_6960119 "McEliece-6960119";
+    0x36 MC_ELIECE_8192128 "McEliece-8192128";
+    0x37 ED25519 "Ed25519";
+    0x38 ED448 "Ed448";
+}
+
+enumeration! {
+    /// DRBG Algorithm (KMIP 1.4 §9.1.3.2.38).
+    DrbgAlgorithm
+    0x01 UNSPECIFIED "Unspecified";
+    0x02 DUAL_EC "Dual-EC";
+    0x03 HASH "Hash";
+    0x04 HMAC "HMAC";
+    0x05 CTR "CTR";
+}
+
+enumeration! {
+    /// Derivation Method (KMIP 1.4 §9.1.3.2.21).
+    DerivationMethod
+    0x01 PBKDF2 "PBKDF2";
+    0x02 HASH "HASH";
+    0x03 HMAC "HMAC";
+    0x04 ENCRYPT "ENCRYPT";
+    0x05 NIST800_108_C "NIST800-108-C";
+    0x06 NIST800_108_F "NIST800-108-F";
+    0x07 NIST800_108_DPI "NIST800-108-DPI";
+    0x08 ASYMMETRIC_KEY "Asymmetric Key";
+    0x09 AWS_SIGNATURE_VERSION_4 "AWS Signature Version 4";
+    0x0A HKDF "HKDF";
+}
+
+enumeration! {
+    /// Digital Signature Algorithm (KMIP 1.4 §9.1.3.2.7).
+    DigitalSignatureAlgorithm
+    0x01 MD2_WITH_RSA_ENCRYPTION "MD2 with RSA Encryption";
+    0x02 MD5_WITH_RSA_ENCRYPTION "MD5 with RSA Encryption";
+    0x03 SHA_1_WITH_RSA_ENCRYPTION "SHA-1 with RSA Encryption";
+    0x04 SHA_224_WITH_RSA_ENCRYPTION "SHA-224 with RSA Encryption";
+    0x05 SHA_256_WITH_RSA_ENCRYPTION "SHA-256 with RSA Encryption";
+    0x06 SHA_384_WITH_RSA_ENCRYPTION "SHA-384 with RSA Encryption";
+    0x07 SHA_512_WITH_RSA_ENCRYPTION "SHA-512 with RSA Encryption";
+    0x08 RSASSA_PSS "RSASSA-PSS";
+    0x09 DSA_WITH_SHA_1 "DSA with SHA-1";
+    0x0A DSA_WITH_SHA224 "DSA with SHA224";
+    0x0B DSA_WITH_SHA256 "DSA with SHA256";
+    0x0C ECDSA_WITH_SHA_1 "ECDSA with SHA-1";
+    0x0D ECDSA_WITH_SHA224 "ECDSA with SHA224";
+    0x0E ECDSA_WITH_SHA256 "ECDSA with SHA256";
+    0x0F ECDSA_WITH_SHA384 "ECDSA with SHA384";
+    0x10 ECDSA_WITH_SHA512 "ECDSA with SHA512";
+    0x11 SHA3_256_WITH_RSA_ENCRYPTION "SHA3-256 with RSA Encryption";
+    0x12 SHA3_384_WITH_RSA_ENCRYPTION "SHA3-384 with RSA Encryption";
+    0x13 SHA3_512_WITH_RSA_ENCRYPTION "SHA3-512 with RSA Encryption";
+}
+
+enumeration! {
+    /// FIPS186 Variation (KMIP 1.4 §9.1.3.2.39).
+    Fips186Variation
+    0x01 UNSPECIFIED "Unspecified";
+    0x02 GP_X_ORIGINAL "GP x-Original";
+    0x03 GP_X_CHANGE_NOTICE "GP x-Change Notice";
+    0x04 X_ORIGINAL "x-Original";
+    0x05 X_CHANGE_NOTICE "x-Change Notice";
+    0x06 K_ORIGINAL "k-Original";
+    0x07 K_CHANGE_NOTICE "k-Change Notice";
+}
+
+enumeration! {
+    /// Hashing Algorithm (KMIP 1.4 §9.1.3.2.16).
+    HashingAlgorithm
+    0x01 MD2 "MD2";
+    0x02 MD4 "MD4";
+    0x03 MD5 "MD5";
+    0x04 SHA_1 "SHA-1";
+    0x05 SHA_224 "SHA-224";
+    0x06 SHA_256 "SHA-256";
+    0x07 SHA_384 "SHA-384";
+    0x08 SHA_512 "SHA-512";
+    0x09 RIPEMD_160 "RIPEMD-160";
+    0x0A TIGER "Tiger";
+    0x0B WHIRLPOOL "Whirlpool";
+    0x0C SHA_512_224 "SHA-512/224";
+    0x0D SHA_512_256 "SHA-512/256";
+    0x0E SHA3_224 "SHA3-224";
+    0x0F SHA3_256 "SHA3-256";
+    0x10 SHA3_384 "SHA3-384";
+    0x11 SHA3_512 "SHA3-512";
+}
+
+enumeration! {
+    /// Key Role Type (KMIP 1.4 §9.1.3.2.17).
+    KeyRoleType
+    0x01 BDK "BDK";
+    0x02 CVK "CVK";
+    0x03 DEK "DEK";
+    0x04 MKAC "MKAC";
+    0x05 MKSMC "MKSMC";
+    0x06 MKSMI "MKSMI";
+    0x07 MKDAC "MKDAC";
+    0x08 MKDN "MKDN";
+    0x09 MKCP "MKCP";
+    0x0A MKOTH "MKOTH";
+    0x0B KEK "KEK";
+    0x0C MAC16609 "MAC16609";
+    0x0D MAC97971 "MAC97971";
+    0x0E MAC97972 "MAC97972";
+    0x0F MAC97973 "MAC97973";
+    0x10 MAC97974 "MAC97974";
+    0x11 MAC97975 "MAC97975";
+    0x12 ZPK "ZPK";
+    0x13 PVKIBM "PVKIBM";
+    0x14 PVKPVV "PVKPVV";
+    0x15 PVKOTH "PVKOTH";
+    0x16 DUKPT "DUKPT";
+    0x17 IV "IV";
+    0x18 TRKBK "TRKBK";
+}
+
+enumeration! {
+    /// Mask Generator (KMIP 1.4 §9.1.3.2.49).
+    MaskGenerator
+    0x01 MFG1 "MFG1";
+}
+
+enumeration! {
+    /// NIST Key Type (KMIP 2.1 §11).
+    NistKeyType
+    0x01 PRIVATE_SIGNATURE_KEY "Private signature key";
+    0x02 PUBLIC_SIGNATURE_VERIFICATION_KEY "Public signature verification key";
+    0x03 SYMMETRIC_AUTHENTICATION_KEY "Symmetric authentication key";
+    0x04 PRIVATE_AUTHENTICATION_KEY "Private authentication key";
+    0x05 PUBLIC_AUTHENTICATION_KEY "Public authentication key";
+    0x06 SYMMETRIC_DATA_ENCRYPTION_KEY "Symmetric data encryption key";
+    0x07 SYMMETRIC_KEY_WRAPPING_KEY "Symmetric key wrapping key";
+    0x08 SYMMETRIC_RANDOM_NUMBER_GENERATION_KEY "Symmetric random number generation key";
+    0x09 SYMMETRIC_MASTER_KEY "Symmetric master key";
+    0x0A PRIVATE_KEY_TRANSPORT_KEY "Private key transport key";
+    0x0B PUBLIC_KEY_TRANSPORT_KEY "Public key transport key";
+    0x0C SYMMETRIC_KEY_AGREEMENT_KEY "Symmetric key agreement key";
+    0x0D PRIVATE_STATIC_KEY_AGREEMENT_KEY "Private static key agreement key";
+    0x0E PUBLIC_STATIC_KEY_AGREEMENT_KEY "Public static key agreement key";
+    0x0F PRIVATE_EPHEMERAL_KEY_AGREEMENT_KEY "Private ephemeral key agreement key";
+    0x10 PUBLIC_EPHEMERAL_KEY_AGREEMENT_KEY "Public ephemeral key agreement key";
+    0x11 SYMMETRIC_AUTHORIZATION_KEY "Symmetric authorization key";
+    0x12 PRIVATE_AUTHORIZATION_KEY "Private authorization key";
+    0x13 PUBLIC_AUTHORIZATION_KEY "Public authorization key";
+}
+
+enumeration! {
+    /// Padding Method (KMIP 1.4 §9.1.3.2.15).
+    PaddingMethod
+    0x01 NONE "None";
+    0x02 OAEP "OAEP";
+    0x03 PKCS5 "PKCS5";
+    0x04 SSL3 "SSL3";
+    0x05 ZEROS "Zeros";
+    0x06 ANSI_X9_23 "ANSI X9.23";
+    0x07 ISO_10126 "ISO 10126";
+    0x08 PKCS1_V1_5 "PKCS1 v1.5";
+    0x09 X9_31 "X9.31";
+    0x0A PSS "PSS";
+}
+
+enumeration! {
+    /// RNG Algorithm (KMIP 1.4 §9.1.3.2.37).
+    RngAlgorithm
+    0x01 UNSPECIFIED "Unspecified";
+    0x02 FIPS_186_2 "FIPS 186-2";
+    0x03 DRBG "DRBG";
+    0x04 NRBG "NRBG";
+    0x05 ANSI_X9_31 "ANSI X9.31";
+    0x06 ANSI_X9_62 "ANSI X9.62";
+}
+
+enumeration! {
+    /// RNG Mode (KMIP 1.4 §9.1.3.2.46).
+    RngMode
+    0x01 UNSPECIFIED "Unspecified";
+    0x02 SHARED_INSTANTIATION "Shared Instantiation";
+    0x03 NON_SHARED_INSTANTIATION "Non-Shared Instantiation";
+}
+
+enumeration! {
+    /// Recommended Curve (KMIP 1.4 §9.1.3.2.5).
+    RecommendedCurve
+    0x01 P_192 "P-192";
+    0x02 K_163 "K-163";
+    0x03 B_163 "B-163";
+    0x04 P_224 "P-224";
+    0x05 K_233 "K-233";
+    0x06 B_233 "B-233";
+    0x07 P_256 "P-256";
+    0x08 K_283 "K-283";
+    0x09 B_283 "B-283";
+    0x0A P_384 "P-384";
+    0x0B K_409 "K-409";
+    0x0C B_409 "B-409";
+    0x0D P_521 "P-521";
+    0x0E K_571 "K-571";
+    0x0F B_571 "B-571";
+    0x10 SECP112R1 "SECP112R1";
+    0x11 SECP112R2 "SECP112R2";
+    0x12 SECP128R1 "SECP128R1";
+    0x13 SECP128R2 "SECP128R2";
+    0x14 SECP160K1 "SECP160K1";
+    0x15 SECP160R1 "SECP160R1";
+    0x16 SECP160R2 "SECP160R2";
+    0x17 SECP192K1 "SECP192K1";
+    0x18 SECP224K1 "SECP224K1";
+    0x19 SECP256K1 "SECP256K1";
+    0x1A SECT113R1 "SECT113R1";
+    0x1B SECT113R2 "SECT113R2";
+    0x1C SECT131R1 "SECT131R1";
+    0x1D SECT131R2 "SECT131R2";
+    0x1E SECT163R1 "SECT163R1";
+    0x1F SECT193R1 "SECT193R1";
+    0x20 SECT193R2 "SECT193R2";
+    0x21 SECT239K1 "SECT239K1";
+    0x22 ANSIX9P192V2 "ANSIX9P192V2";
+    0x23 ANSIX9P192V3 "ANSIX9P192V3";
+    0x24 ANSIX9P239V1 "ANSIX9P239V1";
+    0x25 ANSIX9P239V2 "ANSIX9P239V2";
+    0x26 ANSIX9P239V3 "ANSIX9P239V3";
+    0x27 ANSIX9C2PNB163V1 "ANSIX9C2PNB163V1";
+    0x28 ANSIX9C2PNB163V2 "ANSIX9C2PNB163V2";
+    0x29 ANSIX9C2PNB163V3 "ANSIX9C2PNB163V3";
+    0x2A ANSIX9C2PNB176V1 "ANSIX9C2PNB176V1";
+    0x2B ANSIX9C2TNB191V1 "ANSIX9C2TNB191V1";
+    0x2C ANSIX9C2TNB191V2 "ANSIX9C2TNB191V2";
+    0x2D ANSIX9C2TNB191V3 "ANSIX9C2TNB191V3";
+    0x2E ANSIX9C2PNB208W1 "ANSIX9C2PNB208W1";
+    0x2F ANSIX9C2TNB239V1 "ANSIX9C2TNB239V1";
+    0x30 ANSIX9C2TNB239V2 "ANSIX9C2TNB239V2";
+    0x31 ANSIX9C2TNB239V3 "ANSIX9C2TNB239V3";
+    0x32 ANSIX9C2PNB272W1 "ANSIX9C2PNB272W1";
+    0x33 ANSIX9C2PNB304W1 "ANSIX9C2PNB304W1";
+    0x34 ANSIX9C2TNB359V1 "ANSIX9C2TNB359V1";
+    0x35 ANSIX9C2PNB368W1 "ANSIX9C2PNB368W1";
+    0x36 ANSIX9C2TNB431R1 "ANSIX9C2TNB431R1";
+    0x37 BRAINPOOLP160R1 "BRAINPOOLP160R1";
+    0x38 BRAINPOOLP160T1 "BRAINPOOLP160T1";
+    0x39 BRAINPOOLP192R1 "BRAINPOOLP192R1";
+    0x3A BRAINPOOLP192T1 "BRAINPOOLP192T1";
+    0x3B BRAINPOOLP224R1 "BRAINPOOLP224R1";
+    0x3C BRAINPOOLP224T1 "BRAINPOOLP224T1";
+    0x3D BRAINPOOLP256R1 "BRAINPOOLP256R1";
+    0x3E BRAINPOOLP256T1 "BRAINPOOLP256T1";
+    0x3F BRAINPOOLP320R1 "BRAINPOOLP320R1";
+    0x40 BRAINPOOLP320T1 "BRAINPOOLP320T1";
+    0x41 BRAINPOOLP384R1 "BRAINPOOLP384R1";
+    0x42 BRAINPOOLP384T1 "BRAINPOOLP384T1";
+    0x43 BRAINPOOLP512R1 "BRAINPOOLP512R1";
+    0x44 BRAINPOOLP512T1 "BRAINPOOLP512T1";
+    0x45 CURVE25519 "CURVE25519";
+    0x46 CURVE448 "CURVE448";
+}
+
+enumeration! {
+    /// Shredding Algorithm (KMIP 1.4 §9.1.3.2.45).
+    ShreddingAlgorithm
+    0x01 UNSPECIFIED "Unspecified";
+    0x02 CRYPTOGRAPHIC "Cryptographic";
+    0x03 UNSUPPORTED "Unsupported";
+}
