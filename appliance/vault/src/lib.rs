@@ -1,1 +1,51 @@
-//! Placeholder.
+//! The only room where a key is plaintext.
+//!
+//! ```text
+//! seal slots (passphrase | key file | PKCS#11 token)            slots.rs, hsm/
+//!  └ root key of the cluster
+//!     ├ object KEK of each live epoch                            ring.rs
+//!     │   └ per object: K = KBKDF(KEK, cluster ‖ uid ‖ form)     seal.rs
+//!     │       └ sealed bytes, kept by the sealed store           store.rs
+//!     └ config KEK                                               ring.rs
+//!         └ named secrets: log key, Local CA key, TLS keys       log_key.rs, ca.rs, tls.rs
+//! ```
+//!
+//! The slots, the ring and the named secrets live in the *keys folder* ([`keys_file`]), the sealed
+//! bytes in the *data folder* ([`store`]); a copy of either alone yields nothing. Read `vault` for
+//! the face, then `seal` for what an object looks like on disk, then `keys_file`.
+//!
+//! What is deliberately absent: no sockets, no clock (times are arguments), no policy about who may
+//! ask, and no way to print, clone, compare or serialise a [`Secret`].
+#![warn(missing_docs)]
+
+mod ca;
+mod disk;
+pub mod hsm;
+mod keys_file;
+mod log_key;
+mod pem;
+pub mod provider;
+mod ring;
+mod seal;
+mod secret;
+mod slots;
+pub mod store;
+mod tls;
+mod vault;
+
+pub use ca::{
+    CaFault, ClientCredential, IssuedCertificate, LocalCa, ServerProfile, SubjectName, Validity,
+};
+pub use keys_file::{KeysFileFault, KeysWriteFault};
+pub use log_key::LogSigner;
+pub use seal::{MATERIAL_BYTES_MAX, OpenFault, SealFault, Sealed, sealed_epoch};
+pub use secret::Secret;
+pub use slots::{
+    Credential, NewSlot, PASSPHRASE_CHARACTERS_MIN, PASSPHRASE_ITERATIONS_MIN, PassphraseCost,
+    SLOTS_MAX, SlotFault, SlotId, SlotKind, SlotSummary,
+};
+pub use tls::TlsFault;
+pub use vault::{
+    ChangeFault, EpochFault, InitialiseFault, NotRenewed, RetireReport, SECRET_BYTES_MAX,
+    SECRETS_MAX, SecretFault, SlotHealth, UnlockFault, Vault,
+};

@@ -1,0 +1,86 @@
+//! TLS identities of this node: certificates with keys that no caller ever sees.
+//!
+//! The door gets a [`CertifiedKey`], which signs handshakes; rustls offers no way to get the key
+//! out of it again, and neither does this module.
+
+use crate::ca::{CaFault, IssuedCertificate, ServerProfile};
+use crate::secret::Secret;
+use crate::vault::{SecretFault, Vault};
+use domain::{Name, codec};
+use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use zeroize::Zeroize;
+
+const PREFIX: &str = "strongroom.tls.";
+
+/// Why there is no TLS identity of that name.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFault {
+    /// It was never issued.
+    #[error("this node has no TLS identity named {0}; issue one first")]
+    Absent(Name),
+    /// The keys folder.
+    #[error(transparent)]
+    Secret(#[from] SecretFault),
+    /// rustls does not take the key.
+    #[error("the key of a TLS identity is unusable: {0}")]
+    Key(#[from] rustls::Error),
+}
+
+/// What the named secret of an identity holds; the chain begins with the server's certificate.
+#[derive(Serialize, Deserialize)]
+struct StoredIdentity {
+    chain: Vec<serde_bytes::ByteBuf>,
+    #[serde(with = "serde_bytes")]
+    key: Vec<u8>,
+}
+
+impl Drop for StoredIdentity {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl Vault {
+    /// Makes a key and has the Local CA certify it, in place of an earlier identity of that name.
+    pub fn issue_server_identity(
+        &self,
+        name: &Name,
+        profile: &ServerProfile,
+    ) -> Result<IssuedCertificate, CaFault> {
+        let ca = self.local_ca()?;
+        let (certificate, key) = ca.issue_server(profile)?;
+        let chain = [&certificate.der, &ca.certificate().der];
+        let stored = StoredIdentity {
+            chain: chain.into_iter().map(|der| der.clone().into()).collect(),
+            key: key.expose().to_vec(),
+        };
+        self.own_secret_put(&secret_name(name), &Secret::take(codec::to_vec(&stored)))?;
+        Ok(certificate)
+    }
+
+    /// A TLS identity of this node, for a rustls server configuration.
+    pub fn server_identity(&self, name: &Name) -> Result<Arc<CertifiedKey>, TlsFault> {
+        let secret_name = secret_name(name);
+        let secret = self
+            .own_secret_get(&secret_name)?
+            .ok_or_else(|| TlsFault::Absent(name.clone()))?;
+        let stored: StoredIdentity =
+            codec::from_slice(secret.expose()).map_err(|_| SecretFault::Damaged(secret_name))?;
+        let chain = stored
+            .chain
+            .iter()
+            .map(|der| CertificateDer::from(der.to_vec()))
+            .collect();
+        // Borrowed, so that rustls makes no copy that nobody erases.
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(stored.key.as_slice()));
+        Ok(Arc::new(CertifiedKey::new(chain, any_ecdsa_type(&key)?)))
+    }
+}
+
+fn secret_name(name: &Name) -> String {
+    format!("{PREFIX}{name}")
+}

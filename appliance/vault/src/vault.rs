@@ -1,0 +1,783 @@
+//! The face of this crate: a vault that is unlocked, and what the rest of the program may ask it.
+//!
+//! Opening an object takes a shared lock for as long as it takes to count up a reference, so
+//! callers on many threads do not wait for each other; changes to the keys folder go one after the
+//! other behind a lock of their own. Lock order: keys folder, then ring.
+
+use crate::disk::{Disk, NodeDisk};
+use crate::keys_file::{Body, KeysFileFault, KeysFolder, KeysWriteFault, WholeCopy};
+use crate::log_key::{LogSigner, SEED_BYTES};
+use crate::provider::{self, ProviderFault, Standing};
+use crate::ring::{Config, Ring, Root};
+use crate::seal::{MATERIAL_BYTES_MAX, OpenFault, SealFault, Sealed};
+use crate::secret::Secret;
+use crate::slots::{
+    Credential, Held, KeyFileRule, NewSlot, Renewal, SLOTS_MAX, SlotFault, SlotId, SlotKind,
+    SlotRecord, SlotSummary,
+};
+use domain::{ClusterId, Epoch, Uid};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::{fmt, io};
+
+/// Longest named secret, in bytes: a TLS chain with its key, an SCP key, a password.
+pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+/// Most named secrets: the Local CA, TLS identities, and a credential per external system. With
+/// [`SECRET_BYTES_MAX`] the largest set does not quite fit the keys folder, which then says so.
+pub const SECRETS_MAX: usize = 256;
+/// Names that belong to the vault itself.
+const RESERVED_PREFIX: &str = "strongroom.";
+pub(crate) const LOG_KEY_NAME: &str = "strongroom.log-key";
+
+/// Why a vault could not be founded.
+#[derive(Debug, thiserror::Error)]
+pub enum InitialiseFault {
+    /// There are keys already; founding again would destroy them.
+    #[error("there are keys in {0} already; unlock them, or reset the appliance first")]
+    Occupied(String),
+    /// The folder could not be made.
+    #[error("the keys folder could not be made: {0}")]
+    Folder(#[from] io::Error),
+    /// The folder could not be read.
+    #[error(transparent)]
+    Read(#[from] KeysFileFault),
+    /// The folder could not be written.
+    #[error(transparent)]
+    Write(#[from] KeysWriteFault),
+    /// The first slot could not be made.
+    #[error(transparent)]
+    Slot(#[from] SlotFault),
+    /// The provider refused.
+    #[error(transparent)]
+    Provider(#[from] ProviderFault),
+}
+
+/// Why a vault could not be unlocked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnlockFault {
+    /// The keys folder cannot be read.
+    #[error(transparent)]
+    Folder(#[from] KeysFileFault),
+    /// No slot of the credential's kind.
+    #[error("no {kind} slot in this vault; it has: {}", list(present))]
+    NoSlotOfKind {
+        /// The kind of the credential.
+        kind: SlotKind,
+        /// The kinds there are.
+        present: Vec<SlotKind>,
+    },
+    /// The credential is wrong.
+    #[error("the {0} opens no slot of this vault")]
+    Refused(SlotKind),
+    /// A slot could not be tried.
+    #[error(transparent)]
+    Slot(#[from] SlotFault),
+    /// The slot opened, but the folder around it was edited.
+    #[error("the keys folder was altered outside this program; restore the keys partition")]
+    Altered,
+    /// A wrapped key does not unwrap although the folder is authentic: a defect or a bad memory.
+    #[error("the {0} in the keys folder does not unwrap")]
+    Damaged(&'static str),
+}
+
+fn list(kinds: &[SlotKind]) -> String {
+    kinds
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Why slots could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeFault {
+    /// Too many slots.
+    #[error("a vault has at most {SLOTS_MAX} slots; remove one first")]
+    TooManySlots,
+    /// There is no such slot.
+    #[error("there is no {0}")]
+    NoSuchSlot(SlotId),
+    /// Nothing would be left to unlock with.
+    #[error("{0} is the last slot that this version can open; add another one first")]
+    LastSlot(SlotId),
+    /// The slot could not be made.
+    #[error(transparent)]
+    Slot(#[from] SlotFault),
+    /// The keys folder could not be written.
+    #[error(transparent)]
+    Write(#[from] KeysWriteFault),
+}
+
+/// Why an epoch could not be opened or retired.
+#[derive(Debug, thiserror::Error)]
+pub enum EpochFault {
+    /// New objects are sealed in it.
+    #[error("epoch {} is the current one; open the next epoch and re-seal first", .0.0)]
+    Current(Epoch),
+    /// It has never been opened.
+    #[error("epoch {} has never been opened here", .0.0)]
+    Unknown(Epoch),
+    /// 2³² epochs.
+    #[error("there are no epoch numbers left")]
+    Exhausted,
+    /// The keys folder could not be written.
+    #[error(transparent)]
+    Write(#[from] KeysWriteFault),
+    /// The provider refused.
+    #[error(transparent)]
+    Provider(#[from] ProviderFault),
+}
+
+/// Why a named secret could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFault {
+    /// Not a name.
+    #[error("{0:?} is no name for a secret: 1 to 64 characters of [A-Za-z0-9._-]")]
+    Name(String),
+    /// A name of the vault itself.
+    #[error("names that begin with {RESERVED_PREFIX:?} belong to the vault")]
+    Reserved,
+    /// Empty or too long.
+    #[error("a secret has 1 to {SECRET_BYTES_MAX} bytes; this one has {0}")]
+    Length(usize),
+    /// Too many.
+    #[error("a vault holds at most {SECRETS_MAX} named secrets")]
+    TooMany,
+    /// Something the vault made itself is missing or unreadable.
+    #[error("the vault's own secret {0:?} is missing or damaged")]
+    Damaged(String),
+    /// The keys folder could not be written.
+    #[error(transparent)]
+    Write(#[from] KeysWriteFault),
+    /// The provider refused.
+    #[error(transparent)]
+    Provider(#[from] ProviderFault),
+}
+
+/// A slot that kept the root from being renewed, or something that could not be destroyed with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotRenewed {
+    /// The slot.
+    pub slot: SlotId,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+/// What became of a retired epoch. Its KEK is in neither copy of the keys folder any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetireReport {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Whether there is a new root key, so that an old wrapped KEK found elsewhere opens nothing.
+    pub root_renewed: bool,
+    /// Why not, slot by slot.
+    pub not_renewed: Vec<NotRenewed>,
+    /// Old credentials of renewed slots that could not be destroyed.
+    pub left_behind: Vec<NotRenewed>,
+}
+
+/// What an operator should know about the slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotHealth {
+    /// Whether there are two slots that this version can open, one of them for recovery.
+    pub meets_policy: bool,
+    /// Slots whose credential was not used in this run: while there are any, the root is not
+    /// renewed when an epoch is retired. `Vault::present` takes a slot off this list.
+    pub stale: Vec<SlotId>,
+    /// The second copy of the keys, or a key file, still holds an earlier state.
+    pub unsettled: bool,
+}
+
+/// An unlocked vault. Share it in an `Arc`.
+pub struct Vault {
+    cluster: ClusterId,
+    ring: RwLock<Arc<Ring>>,
+    keys: Mutex<Keys>,
+}
+
+/// What belongs to the keys folder.
+struct Keys {
+    folder: KeysFolder,
+    body: Body,
+    root: Root,
+    config: Config,
+    held: BTreeMap<SlotId, Held>,
+    /// A key file may still hold bytes of an interrupted renewal.
+    untidy: bool,
+}
+
+/// Whether the root can be renewed.
+enum Staged {
+    Ready(Root, Vec<Renewal>),
+    Impossible(Vec<NotRenewed>),
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    /// Founds a vault for a new cluster: root, first epoch, config KEK and log key, with one slot.
+    pub fn initialise(
+        keys_dir: &Path,
+        cluster: ClusterId,
+        first_slot: NewSlot,
+    ) -> Result<Self, InitialiseFault> {
+        std::fs::create_dir_all(keys_dir)?;
+        Self::initialise_on(Box::new(NodeDisk), keys_dir, cluster, first_slot)
+    }
+
+    pub(crate) fn initialise_on(
+        disk: Box<dyn Disk>,
+        keys_dir: &Path,
+        cluster: ClusterId,
+        first_slot: NewSlot,
+    ) -> Result<Self, InitialiseFault> {
+        if KeysFolder::is_occupied(&*disk, keys_dir)? {
+            return Err(InitialiseFault::Occupied(keys_dir.display().to_string()));
+        }
+        let root = Root::generate(cluster)?;
+        let config = Config::generate(cluster)?;
+        let ring = Ring::found(cluster)?;
+        let id = SlotId(1);
+        let rule = KeyFileRule::AdoptOrMake;
+        let (slot, held) = SlotRecord::enrol(&*disk, first_slot, id, &cluster, root.key(), rule)?;
+        let log_key = provider::random_secret(SEED_BYTES)?;
+        let log_key = config.seal(LOG_KEY_NAME, &log_key)?;
+        let mut body = Body {
+            cluster,
+            next_slot: 2,
+            slots: vec![slot],
+            ring: BTreeMap::new(),
+            config: root.wrap_config(&config)?,
+            secrets: BTreeMap::from([(LOG_KEY_NAME.to_owned(), log_key.into())]),
+        };
+        body.set_ring(ring.wrap_all(&root)?);
+        let folder = KeysFolder::found(disk, keys_dir, &body, &root.folder_key()?)?;
+        let held = BTreeMap::from([(id, held)]);
+        let keys = Keys {
+            folder,
+            body,
+            root,
+            config,
+            held,
+            untidy: false,
+        };
+        Ok(Self {
+            cluster,
+            ring: RwLock::new(Arc::new(ring)),
+            keys: Mutex::new(keys),
+        })
+    }
+
+    /// Opens a vault with the credential of any of its slots.
+    ///
+    /// A passphrase costs one PBKDF2 per passphrase slot. A change of the keys folder that a crash
+    /// cut short is finished here.
+    pub fn unlock(keys_dir: &Path, credential: &Credential) -> Result<Self, UnlockFault> {
+        Self::unlock_on(Box::new(NodeDisk), keys_dir, credential)
+    }
+
+    pub(crate) fn unlock_on(
+        disk: Box<dyn Disk>,
+        keys_dir: &Path,
+        credential: &Credential,
+    ) -> Result<Self, UnlockFault> {
+        let (folder, copy) = KeysFolder::load(disk, keys_dir)?;
+        let cluster = copy.body.cluster;
+        let slots = &copy.body.slots;
+        let (id, key, held) = open_slot(folder.disk(), &cluster, slots, credential)?;
+        let root = Root::from_key(cluster, key);
+        let (ring, config) = unwrap_body(&copy, &root)?;
+        let held = BTreeMap::from([(id, held)]);
+        let mut keys = Keys {
+            folder,
+            body: copy.body,
+            root,
+            config,
+            held,
+            untidy: false,
+        };
+        // A disk that cannot be written must not keep the keys from being served.
+        keys.untidy = keys.settle().is_err() || keys.tidy(id).is_err();
+        Ok(Self {
+            cluster,
+            ring: RwLock::new(Arc::new(ring)),
+            keys: Mutex::new(keys),
+        })
+    }
+
+    /// The cluster this vault belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// What can be claimed for this vault: the least of its primitives and its slots.
+    pub fn approved(&self) -> Standing {
+        let slots = self.slots().into_iter().map(|slot| slot.kind.standing());
+        provider::least(slots.chain([provider::approved()]))
+    }
+
+    /// Fills a buffer from the DRBG.
+    pub fn random(&self, out: &mut [u8]) -> Result<(), ProviderFault> {
+        provider::random(out)
+    }
+
+    /// Makes a key of `bits` bits (a multiple of 8) inside the vault and gives it sealed.
+    pub fn generate(&self, uid: &Uid, bits: u32) -> Result<Sealed, SealFault> {
+        let bytes = usize::try_from(bits / 8).unwrap_or(usize::MAX);
+        if bits == 0 || !bits.is_multiple_of(8) {
+            return Err(SealFault::Length { bits });
+        }
+        if bytes > MATERIAL_BYTES_MAX {
+            return Err(SealFault::TooLong { bytes });
+        }
+        self.seal(uid, &provider::random_secret(bytes)?)
+    }
+
+    /// Seals material in the current epoch.
+    pub fn seal(&self, uid: &Uid, material: &Secret) -> Result<Sealed, SealFault> {
+        self.ring().seal(uid, material)
+    }
+
+    /// Opens sealed bytes and checks them against the commitment in the ledger.
+    pub fn open(
+        &self,
+        uid: &Uid,
+        sealed: &[u8],
+        commitment: &[u8; 32],
+    ) -> Result<Secret, OpenFault> {
+        self.ring().open(uid, sealed, commitment)
+    }
+
+    /// Moves sealed bytes to the current epoch; every node gets the same bytes.
+    pub fn reseal(&self, uid: &Uid, sealed: &[u8]) -> Result<Vec<u8>, OpenFault> {
+        self.ring().reseal(uid, sealed)
+    }
+
+    /// The epoch that new objects are sealed in.
+    pub fn epoch(&self) -> Epoch {
+        self.ring().current()
+    }
+
+    /// The epochs whose KEK is held, oldest first.
+    pub fn epochs(&self) -> Vec<Epoch> {
+        self.ring().epochs()
+    }
+
+    /// Opens the next epoch with a fresh KEK; from now on objects are sealed in it.
+    pub fn open_epoch(&self) -> Result<Epoch, EpochFault> {
+        let mut keys = self.keys.lock();
+        let ring = self.ring();
+        let next = Epoch(
+            ring.current()
+                .0
+                .checked_add(1)
+                .ok_or(EpochFault::Exhausted)?,
+        );
+        let ring = ring.with_fresh(next)?;
+        let mut body = keys.body.clone();
+        body.set_ring(ring.wrap_all(&keys.root)?);
+        let written = keys.commit(body, None);
+        self.adopt(ring, written)?;
+        Ok(next)
+    }
+
+    /// Destroys the KEK of an epoch that is not the current one, and renews the root key if every
+    /// slot allows it. What was sealed in the epoch and not re-sealed cannot be opened afterwards.
+    ///
+    /// Retiring an epoch that is already gone makes sure that neither copy of the keys holds it.
+    pub fn retire_epoch(&self, epoch: Epoch) -> Result<RetireReport, EpochFault> {
+        let mut keys = self.keys.lock();
+        let ring = self.ring();
+        if epoch == ring.current() {
+            return Err(EpochFault::Current(epoch));
+        }
+        if epoch > ring.current() || epoch == Epoch(0) {
+            return Err(EpochFault::Unknown(epoch));
+        }
+        // Before new credentials are staged, both copies must need only the present ones.
+        keys.settle()?;
+        let mut report = RetireReport {
+            epoch,
+            root_renewed: false,
+            not_renewed: Vec::new(),
+            left_behind: Vec::new(),
+        };
+        if !ring.holds(epoch) {
+            return Ok(report);
+        }
+        let ring = ring.without(epoch);
+        let mut body = keys.body.clone();
+        match keys.stage_renewal()? {
+            Staged::Ready(root, renewals) => {
+                body.slots = renewals
+                    .iter()
+                    .map(|renewal| renewal.record.clone())
+                    .collect();
+                body.set_ring(ring.wrap_all(&root)?);
+                body.config = root.wrap_config(&keys.config)?;
+                let written = keys.commit(body, Some(root));
+                self.adopt(ring, written)?;
+                report.root_renewed = true;
+                report.left_behind = keys.finish_renewal(renewals);
+            }
+            Staged::Impossible(reasons) => {
+                report.not_renewed = reasons;
+                body.set_ring(ring.wrap_all(&keys.root)?);
+                let written = keys.commit(body, None);
+                self.adopt(ring, written)?;
+            }
+        }
+        Ok(report)
+    }
+
+    /// Adds a slot; it opens the vault from the next unlock on.
+    pub fn add_slot(&self, new: NewSlot) -> Result<SlotId, ChangeFault> {
+        let mut keys = self.keys.lock();
+        if keys.body.slots.len() >= SLOTS_MAX {
+            return Err(ChangeFault::TooManySlots);
+        }
+        let id = SlotId(keys.body.next_slot);
+        let (record, held) = SlotRecord::enrol(
+            keys.folder.disk(),
+            new,
+            id,
+            &self.cluster,
+            keys.root.key(),
+            KeyFileRule::MakeOnly,
+        )?;
+        let mut body = keys.body.clone();
+        body.next_slot = body.next_slot.saturating_add(1);
+        body.slots.push(record);
+        let written = keys.commit(body, None);
+        if written
+            .as_ref()
+            .err()
+            .is_none_or(KeysWriteFault::is_in_force)
+        {
+            keys.held.insert(id, held);
+        }
+        written?;
+        Ok(id)
+    }
+
+    /// Removes a slot. The value says what of it could not be destroyed: a key inside a token that
+    /// was not reached opens nothing any more, but is still there.
+    pub fn remove_slot(&self, id: SlotId) -> Result<Option<SlotFault>, ChangeFault> {
+        let mut keys = self.keys.lock();
+        let mut body = keys.body.clone();
+        let position = body.slots.iter().position(|slot| slot.id == id);
+        let removed = body
+            .slots
+            .remove(position.ok_or(ChangeFault::NoSuchSlot(id))?);
+        if !body.slots.iter().any(|slot| slot.kind().is_supported()) {
+            return Err(ChangeFault::LastSlot(id));
+        }
+        keys.commit(body, None)?;
+        let held = keys.held.remove(&id);
+        Ok(removed.discard(held.as_ref()).err())
+    }
+
+    /// The slots, in order of their numbers.
+    pub fn slots(&self) -> Vec<SlotSummary> {
+        let keys = self.keys.lock();
+        let held = |slot: &SlotRecord| keys.held.contains_key(&slot.id);
+        keys.body
+            .slots
+            .iter()
+            .map(|slot| slot.summary(held(slot)))
+            .collect()
+    }
+
+    /// Whether the slots are as an appliance needs them; a `dev` node may have one only.
+    pub fn slot_health(&self) -> SlotHealth {
+        let slots = self.slots();
+        let usable = slots.iter().filter(|slot| slot.supported).count();
+        let recovery = slots.iter().any(|slot| slot.supported && slot.recovery);
+        let keys = self.keys.lock();
+        SlotHealth {
+            meets_policy: usable >= 2 && recovery,
+            stale: slots
+                .iter()
+                .filter(|slot| !slot.held)
+                .map(|slot| slot.id)
+                .collect(),
+            unsettled: keys.folder.is_unsettled() || keys.untidy,
+        }
+    }
+
+    /// Shows a running vault the credential of one of its slots: proves that the slot works (a
+    /// recovery drill) and lets the root be renewed in it. Gives the slot that it opened.
+    pub fn present(&self, credential: &Credential) -> Result<SlotId, UnlockFault> {
+        // The stretching of a passphrase takes long; the folder is not locked meanwhile.
+        let slots = self.keys.lock().body.slots.clone();
+        let (id, key, held) = open_slot(&NodeDisk, &self.cluster, &slots, credential)?;
+        let mut keys = self.keys.lock();
+        let still_there = keys.body.slots.iter().any(|slot| slot.id == id);
+        if !still_there || !key.ct_eq(keys.root.key()) {
+            return Err(UnlockFault::Refused(credential.kind()));
+        }
+        keys.held.insert(id, held);
+        Ok(id)
+    }
+
+    /// Writes both copies of the keys again if one of them may hold an earlier state.
+    pub fn settle(&self) -> Result<(), KeysWriteFault> {
+        self.keys.lock().settle()
+    }
+
+    /// Stores a secret of the program's settings under a name, in place of an earlier one.
+    pub fn secret_put(&self, name: &str, secret: &Secret) -> Result<(), SecretFault> {
+        check_public_name(name)?;
+        self.own_secret_put(name, secret)
+    }
+
+    /// A secret of the program's settings.
+    pub fn secret_get(&self, name: &str) -> Result<Option<Secret>, SecretFault> {
+        check_public_name(name)?;
+        self.own_secret_get(name)
+    }
+
+    /// Removes a secret of the program's settings; says whether there was one.
+    pub fn secret_remove(&self, name: &str) -> Result<bool, SecretFault> {
+        check_public_name(name)?;
+        let mut keys = self.keys.lock();
+        let mut body = keys.body.clone();
+        if body.secrets.remove(name).is_none() {
+            return Ok(false);
+        }
+        keys.commit(body, None)?;
+        Ok(true)
+    }
+
+    /// The node's log key, as a signer.
+    pub fn log_signer(&self) -> Result<LogSigner, SecretFault> {
+        let seed = self.own_secret_get(LOG_KEY_NAME)?;
+        seed.as_ref()
+            .and_then(LogSigner::from_seed)
+            .ok_or_else(|| SecretFault::Damaged(LOG_KEY_NAME.to_owned()))
+    }
+
+    pub(crate) fn own_secret_put(&self, name: &str, secret: &Secret) -> Result<(), SecretFault> {
+        if !(1..=SECRET_BYTES_MAX).contains(&secret.len()) {
+            return Err(SecretFault::Length(secret.len()));
+        }
+        let mut keys = self.keys.lock();
+        let sealed = keys.config.seal(name, secret)?;
+        let mut body = keys.body.clone();
+        body.secrets.insert(name.to_owned(), sealed.into());
+        if body.secrets.len() > SECRETS_MAX {
+            return Err(SecretFault::TooMany);
+        }
+        Ok(keys.commit(body, None)?)
+    }
+
+    pub(crate) fn own_secret_get(&self, name: &str) -> Result<Option<Secret>, SecretFault> {
+        let keys = self.keys.lock();
+        let Some(sealed) = keys.body.secrets.get(name) else {
+            return Ok(None);
+        };
+        let secret = keys.config.open(name, sealed);
+        secret
+            .map(Some)
+            .map_err(|_| SecretFault::Damaged(name.to_owned()))
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.read().clone()
+    }
+
+    /// Makes the ring that was just written the one in use, if it is in force.
+    fn adopt(&self, ring: Ring, written: Result<(), KeysWriteFault>) -> Result<(), KeysWriteFault> {
+        if written
+            .as_ref()
+            .err()
+            .is_none_or(KeysWriteFault::is_in_force)
+        {
+            *self.ring.write() = Arc::new(ring);
+        }
+        written
+    }
+
+    #[cfg(test)]
+    pub(crate) fn danger_kek(&self, epoch: Epoch) -> Option<Vec<u8>> {
+        self.ring().danger_kek(epoch)
+    }
+
+    /// Puts a slot of a kind that this version cannot make into the folder.
+    #[cfg(test)]
+    pub(crate) fn danger_add_foreign_slot(&self, kind: u8) -> SlotId {
+        let mut keys = self.keys.lock();
+        let mut body = keys.body.clone();
+        let id = SlotId(body.next_slot);
+        body.next_slot += 1;
+        body.slots.push(SlotRecord::of_another_version(id, kind));
+        keys.commit(body, None).expect("the test's disk works");
+        id
+    }
+}
+
+impl Keys {
+    /// Writes `body` (under a renewed root, if there is one) and makes it the state in memory as
+    /// soon as it is in force.
+    fn commit(&mut self, body: Body, renewed: Option<Root>) -> Result<(), KeysWriteFault> {
+        let folder_key = renewed.as_ref().unwrap_or(&self.root).folder_key()?;
+        let written = self.folder.write(&body, &folder_key);
+        if written
+            .as_ref()
+            .err()
+            .is_none_or(KeysWriteFault::is_in_force)
+        {
+            self.body = body;
+            if let Some(root) = renewed {
+                self.root = root;
+            }
+        }
+        written
+    }
+
+    fn settle(&mut self) -> Result<(), KeysWriteFault> {
+        let folder_key = self.root.folder_key()?;
+        self.folder.settle(&self.body, &folder_key)
+    }
+
+    fn tidy(&self, id: SlotId) -> Result<(), SlotFault> {
+        let slot = self
+            .body
+            .slots
+            .iter()
+            .find(|slot| slot.id == id)
+            .zip(self.held.get(&id));
+        slot.map_or(Ok(()), |(record, held)| {
+            record.tidy(self.folder.disk(), held)
+        })
+    }
+
+    /// A new root wrapped in every slot, or the slots that do not allow it. Nothing in the keys
+    /// folder has changed yet, and every old credential still works.
+    fn stage_renewal(&self) -> Result<Staged, ProviderFault> {
+        let mut slots = Vec::new();
+        let mut missing = Vec::new();
+        for slot in &self.body.slots {
+            match self.held.get(&slot.id) {
+                Some(held) => slots.push((slot, held)),
+                None => {
+                    let reason = "its credential was not used in this run; present it".to_owned();
+                    missing.push(NotRenewed {
+                        slot: slot.id,
+                        reason,
+                    });
+                }
+            }
+        }
+        if !missing.is_empty() {
+            return Ok(Staged::Impossible(missing));
+        }
+        let root = Root::generate(self.body.cluster)?;
+        let disk = self.folder.disk();
+        let mut renewals: Vec<Renewal> = Vec::new();
+        for (slot, held) in &slots {
+            match slot.renew(disk, &self.body.cluster, held, root.key()) {
+                Ok(renewal) => renewals.push(renewal),
+                Err(fault) => {
+                    for ((slot, held), renewal) in slots.iter().zip(&renewals) {
+                        slot.abandon(disk, renewal, held);
+                    }
+                    let reason = fault.to_string();
+                    return Ok(Staged::Impossible(vec![NotRenewed {
+                        slot: slot.id,
+                        reason,
+                    }]));
+                }
+            }
+        }
+        Ok(Staged::Ready(root, renewals))
+    }
+
+    /// Destroys the old credentials; gives those that resisted.
+    fn finish_renewal(&mut self, renewals: Vec<Renewal>) -> Vec<NotRenewed> {
+        let mut left_behind = Vec::new();
+        for renewal in renewals {
+            let (slot, held, outcome) = renewal.finish(self.folder.disk());
+            self.held.insert(slot, held);
+            if let Err(fault) = outcome {
+                left_behind.push(NotRenewed {
+                    slot,
+                    reason: fault.to_string(),
+                });
+            }
+        }
+        left_behind
+    }
+}
+
+/// Finds the slot that a credential opens.
+fn open_slot(
+    disk: &dyn Disk,
+    cluster: &ClusterId,
+    slots: &[SlotRecord],
+    credential: &Credential,
+) -> Result<(SlotId, Secret, Held), UnlockFault> {
+    let kind = credential.kind();
+    let mut tried = false;
+    let mut fault = None;
+    for slot in slots.iter().filter(|slot| slot.kind() == kind) {
+        tried = true;
+        match slot.open(disk, cluster, credential) {
+            Ok(Some((key, held))) => return Ok((slot.id, key, held)),
+            Ok(None) => {}
+            Err(found) => fault = fault.or(Some(found)),
+        }
+    }
+    match fault {
+        Some(fault) => Err(fault.into()),
+        None if tried => Err(UnlockFault::Refused(kind)),
+        None => {
+            let present = slots.iter().map(SlotRecord::kind).collect();
+            Err(UnlockFault::NoSlotOfKind { kind, present })
+        }
+    }
+}
+
+/// Checks that the folder is what this program wrote, and unwraps what hangs off the root.
+fn unwrap_body(copy: &WholeCopy, root: &Root) -> Result<(Ring, Config), UnlockFault> {
+    let folder_key = root
+        .folder_key()
+        .map_err(|_| UnlockFault::Damaged("folder key"))?;
+    if !copy.is_authentic(&folder_key) {
+        return Err(UnlockFault::Altered);
+    }
+    let config = root
+        .unwrap_config(&copy.body.config)
+        .map_err(|_| UnlockFault::Damaged("configuration KEK"))?;
+    let mut keks = Vec::new();
+    for (epoch, wrapped) in &copy.body.ring {
+        let kek = root.unwrap_kek(Epoch(*epoch), wrapped);
+        keks.push((
+            Epoch(*epoch),
+            kek.map_err(|_| UnlockFault::Damaged("object KEK"))?,
+        ));
+    }
+    if keks.is_empty() {
+        return Err(UnlockFault::Damaged("ring of object KEKs"));
+    }
+    Ok((Ring::from_keks(copy.body.cluster, keks), config))
+}
+
+fn check_public_name(name: &str) -> Result<(), SecretFault> {
+    if name.starts_with(RESERVED_PREFIX) {
+        return Err(SecretFault::Reserved);
+    }
+    domain::Name::parse(name).map_err(|_| SecretFault::Name(name.to_owned()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
