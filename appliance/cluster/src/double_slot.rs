@@ -1,0 +1,121 @@
+//! A small value that survives a torn write: two slots in one file, written in turn.
+//!
+//! Slot = sequence u64 LE, length u32 LE, CRC32C u32 LE over sequence, length and body, body. The
+//! readable slot with the higher sequence counts. A write touches only the other slot and is
+//! fsynced before it is believed, so the last value is never lost to a write that fails.
+
+use crate::codec;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::marker::PhantomData;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Room of one slot: a vote needs 60 bytes, a snapshot pointer with the membership of five nodes
+/// under 4 KiB.
+const SLOT_BYTES: u64 = 64 * 1024;
+const HEADER_BYTES: usize = 16;
+
+/// The file and the sequence number of what it holds.
+#[derive(Debug)]
+pub(crate) struct DoubleSlot<T> {
+    file: File,
+    sequence: u64,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned> DoubleSlot<T> {
+    /// Opens or makes the file and reads the value that counts.
+    ///
+    /// # Errors
+    /// `InvalidData` when the file has content and neither slot is readable: a value was there and
+    /// is lost, which must not look like a value that never was.
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, Option<T>)> {
+        let fresh = !path.exists();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        if fresh {
+            file.sync_all()?;
+            if let Some(parent) = path.parent() {
+                File::open(parent)?.sync_all()?;
+            }
+        }
+        let length = file.metadata()?.len();
+        let newest = [0, 1]
+            .into_iter()
+            .filter_map(|slot| read_slot(&file, slot).ok().flatten())
+            .max_by_key(|(sequence, _)| *sequence);
+        if newest.is_none() && length > 0 && !is_blank(&file, length)? {
+            let message = format!("{}: both slots are damaged", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let (sequence, value) = match newest {
+            Some((sequence, body)) => (sequence, Some(codec::from_slice(&body)?)),
+            None => (0, None),
+        };
+        Ok((
+            Self {
+                file,
+                sequence,
+                kind: PhantomData,
+            },
+            value,
+        ))
+    }
+
+    /// Replaces the value; durable when this returns.
+    pub(crate) fn write(&mut self, value: &T) -> io::Result<()> {
+        let body = codec::to_vec(value)?;
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        if u64::from(length) + HEADER_BYTES as u64 > SLOT_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "value larger than its slot",
+            ));
+        }
+        let sequence = self.sequence + 1;
+        let mut slot = Vec::with_capacity(HEADER_BYTES + body.len());
+        slot.extend_from_slice(&sequence.to_le_bytes());
+        slot.extend_from_slice(&length.to_le_bytes());
+        slot.extend_from_slice(&checksum(sequence, length, &body).to_le_bytes());
+        slot.extend_from_slice(&body);
+        self.file.write_all_at(&slot, (sequence % 2) * SLOT_BYTES)?;
+        self.file.sync_all()?;
+        self.sequence = sequence;
+        Ok(())
+    }
+}
+
+fn checksum(sequence: u64, length: u32, body: &[u8]) -> u32 {
+    let head = crc32c::crc32c(&sequence.to_le_bytes());
+    let head = crc32c::crc32c_append(head, &length.to_le_bytes());
+    crc32c::crc32c_append(head, body)
+}
+
+fn read_slot(file: &File, slot: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let (mut sequence, mut length, mut crc) = ([0u8; 8], [0u8; 4], [0u8; 4]);
+    let start = slot * SLOT_BYTES;
+    file.read_exact_at(&mut sequence, start)?;
+    file.read_exact_at(&mut length, start + 8)?;
+    file.read_exact_at(&mut crc, start + 12)?;
+    let (sequence, length) = (u64::from_le_bytes(sequence), u32::from_le_bytes(length));
+    if sequence == 0 || u64::from(length) + HEADER_BYTES as u64 > SLOT_BYTES {
+        return Ok(None);
+    }
+    let mut body = vec![0u8; length as usize];
+    file.read_exact_at(&mut body, start + HEADER_BYTES as u64)?;
+    let whole = u32::from_le_bytes(crc) == checksum(sequence, length, &body);
+    Ok(whole.then_some((sequence, body)))
+}
+
+/// True when no write ever finished *or began* here: every byte is zero.
+fn is_blank(file: &File, length: u64) -> io::Result<bool> {
+    let mut bytes = vec![0u8; usize::try_from(length.min(2 * SLOT_BYTES)).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes.iter().all(|b| *b == 0))
+}

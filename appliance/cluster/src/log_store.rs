@@ -1,0 +1,424 @@
+//! The Raft log on the segments of the ledger crate.
+//!
+//! One record of the segments is one Raft entry. All writing happens on one thread, in order: the
+//! vote, appends, truncation, purge. Entries not yet flushed, and the latest ones, are also kept in
+//! memory, so applying what was just written reads no disk.
+//!
+//! The position of a record in the segments is the Raft index of its entry.
+
+use crate::codec;
+use crate::double_slot::DoubleSlot;
+use crate::machine::decode_entry;
+use crate::types::TypeConfig;
+use ledger::{Segments, SegmentsConfig, SegmentsReader, StdDisk};
+use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
+use openraft::{
+    AnyError, Entry, LogId, RaftLogId, RaftLogReader, StorageError, StorageIOError, Vote,
+};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Largest record of the Raft log: a full batch and one command over it, with CBOR around them.
+const RAFT_RECORD_BYTES_MAX: usize = 4 << 20;
+
+/// Segments of the Raft log: small, so that a purge frees space soon.
+const RAFT_SEGMENT_BYTES_MAX: usize = 32 << 20;
+
+/// Flushed entries kept in memory for the next apply and for followers that are nearly up to date.
+const CACHED_ENTRIES_MAX: usize = 256;
+
+/// Write jobs that wait for the log thread; openraft has at most a few under way.
+const JOBS_MAX: usize = 64;
+
+/// What Raft must not forget besides the entries.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct HardState {
+    vote: Option<Vote<u64>>,
+    purged: Option<LogId<u64>>,
+}
+
+/// The entries and what is known of them without reading the disk.
+struct Tail {
+    /// The latest entries, consecutive, ending with the last one.
+    cached: VecDeque<Entry<TypeConfig>>,
+    last: Option<LogId<u64>>,
+    /// Index of the first entry; no entry below it is here.
+    first: u64,
+    hard: HardState,
+    flushed: Option<u64>,
+}
+
+enum Job {
+    Append {
+        first: u64,
+        records: Vec<Vec<u8>>,
+        done: LogFlushed<TypeConfig>,
+    },
+    Truncate {
+        index: u64,
+        done: oneshot::Sender<io::Result<()>>,
+    },
+    Purge {
+        hard: HardState,
+        before: u64,
+        done: oneshot::Sender<io::Result<()>>,
+    },
+    Roll {
+        done: oneshot::Sender<io::Result<()>>,
+    },
+    Vote {
+        hard: HardState,
+        done: oneshot::Sender<io::Result<()>>,
+    },
+}
+
+/// The log as openraft sees it. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct LogStore {
+    tail: Arc<Mutex<Tail>>,
+    reader: SegmentsReader,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl LogStore {
+    /// Opens or makes the log in a folder and starts its thread.
+    ///
+    /// # Errors
+    /// Damage of the segments or of the vote file, by name; and a log that ends before `purged`.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let (hard_file, hard) = DoubleSlot::<HardState>::open(&dir.join("vote"))?;
+        let hard = hard.unwrap_or_default();
+        let config = SegmentsConfig {
+            segment_bytes_max: RAFT_SEGMENT_BYTES_MAX,
+            record_bytes_max: RAFT_RECORD_BYTES_MAX,
+        };
+        // Entries are re-read and checked by Raft itself; no floor is known from elsewhere.
+        let (segments, recovery) = Segments::open(Arc::new(StdDisk), &dir.join("log"), config, 0)
+            .map_err(io::Error::other)?;
+        if let Some(torn) = &recovery.torn_tail {
+            tracing::warn!("Raft log: an unfinished write at the end was dropped: {torn:?}");
+        }
+        let mut tail = Tail {
+            cached: VecDeque::new(),
+            last: hard.purged,
+            first: 0,
+            hard,
+            flushed: None,
+        };
+        let reader = segments.reader();
+        read_end(&segments, &mut tail)?;
+        let tail = Arc::new(Mutex::new(tail));
+        let (jobs, queue) = mpsc::channel(JOBS_MAX);
+        let shared = tail.clone();
+        std::thread::Builder::new()
+            .name("raft-log".into())
+            .spawn(move || write_jobs(segments, hard_file, queue, &shared))?;
+        Ok(Self { tail, reader, jobs })
+    }
+
+    /// The last entry, or the last that was purged.
+    pub(crate) fn last(&self) -> Option<LogId<u64>> {
+        self.tail.lock().last
+    }
+
+    /// The last entry that was purged.
+    pub(crate) fn purged(&self) -> Option<LogId<u64>> {
+        self.tail.lock().hard.purged
+    }
+
+    /// Entries of a range, from memory where they are there.
+    pub(crate) fn entries(
+        &self,
+        range: impl RangeBounds<u64>,
+    ) -> io::Result<Vec<Entry<TypeConfig>>> {
+        let (start, end, cached_from, mut cached) = {
+            let tail = self.tail.lock();
+            let (start, end) = tail.clamp(&range);
+            let cached_from = tail.cached.front().map_or(end, |e| e.log_id.index).min(end);
+            let from = start.max(cached_from);
+            let skip = usize::try_from(from - cached_from).unwrap_or(usize::MAX);
+            let take = usize::try_from(end.saturating_sub(from)).unwrap_or(0);
+            let cached: Vec<_> = tail.cached.iter().skip(skip).take(take).cloned().collect();
+            (start, end, cached_from, cached)
+        };
+        let mut entries = Vec::new();
+        for index in start..end.min(cached_from) {
+            let record = self.reader.read(index).map_err(io::Error::other)?;
+            let entry = decode_entry(&record)?;
+            if entry.log_id.index != index {
+                let found = entry.log_id.index;
+                let message = format!("Raft log: entry {found} stands where {index} should");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            entries.push(entry);
+        }
+        entries.append(&mut cached);
+        Ok(entries)
+    }
+
+    /// Begins a new segment, so that every entry so far can be purged as a whole file.
+    pub(crate) async fn roll(&self) -> io::Result<()> {
+        self.carry_out(|done| Job::Roll { done }).await
+    }
+
+    async fn carry_out(
+        &self,
+        job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job,
+    ) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        let gone = || io::Error::other("the Raft log thread has ended");
+        self.jobs.send(job(done)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl Tail {
+    /// Cuts a range to the entries that are there: `[start, end)`.
+    fn clamp(&self, range: &impl RangeBounds<u64>) -> (u64, u64) {
+        let first = self
+            .hard
+            .purged
+            .map_or(0, |id| id.index + 1)
+            .max(self.first);
+        let start = match range.start_bound() {
+            Bound::Included(i) => *i,
+            Bound::Excluded(i) => i + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(i) => i + 1,
+            Bound::Excluded(i) => *i,
+            Bound::Unbounded => u64::MAX,
+        };
+        let beyond = self.last.map_or(0, |id| id.index + 1);
+        let (start, end) = (start.max(first), end.min(beyond));
+        (start.min(end), end)
+    }
+
+    /// Drops flushed entries that are no longer among the latest.
+    fn trim(&mut self) {
+        let flushed = self.flushed;
+        while self.cached.len() > CACHED_ENTRIES_MAX
+            && self
+                .cached
+                .front()
+                .is_some_and(|e| Some(e.log_id.index) <= flushed)
+        {
+            self.cached.pop_front();
+        }
+    }
+}
+
+/// Learns from the last record where the log ends.
+fn read_end(segments: &Segments, tail: &mut Tail) -> io::Result<()> {
+    let Some(index) = segments
+        .size()
+        .checked_sub(1)
+        .filter(|i| *i >= segments.first())
+    else {
+        return Ok(());
+    };
+    let last = decode_entry(&segments.read(index).map_err(io::Error::other)?)?.log_id;
+    if last.index != index {
+        let message = format!("Raft log: entry {} stands where {index} should", last.index);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    if tail.last.is_none_or(|purged| purged.index < index) {
+        tail.last = Some(last);
+    }
+    tail.first = segments.first();
+    tail.flushed = Some(index);
+    Ok(())
+}
+
+/// The log thread: every write to the folder, one after the other.
+fn write_jobs(
+    mut segments: Segments,
+    mut hard_file: DoubleSlot<HardState>,
+    mut queue: mpsc::Receiver<Job>,
+    tail: &Mutex<Tail>,
+) {
+    while let Some(job) = queue.blocking_recv() {
+        match job {
+            Job::Append {
+                first,
+                records,
+                done,
+            } => {
+                let result = append(&mut segments, first, &records);
+                if result.is_ok() {
+                    let mut tail = tail.lock();
+                    tail.flushed = segments.size().checked_sub(1);
+                    tail.trim();
+                }
+                done.log_io_completed(result);
+            }
+            Job::Truncate { index, done } => {
+                drop(done.send(segments.truncate_from(index).map_err(io::Error::other)));
+            }
+            Job::Vote { hard, done } => drop(done.send(hard_file.write(&hard))),
+            Job::Purge { hard, before, done } => {
+                // The mark comes first: entries may be gone only after it says so.
+                let marked = hard_file.write(&hard);
+                let purged =
+                    marked.and_then(|()| segments.purge_before(before).map_err(io::Error::other));
+                drop(done.send(purged));
+            }
+            Job::Roll { done } => {
+                drop(done.send(segments.begin_segment().map_err(io::Error::other)));
+            }
+        }
+    }
+}
+
+fn append(segments: &mut Segments, first: u64, records: &[Vec<u8>]) -> io::Result<()> {
+    if segments.first() == segments.size() && segments.size() < first {
+        // An empty log may begin anywhere: after a snapshot, say.
+        segments.purge_before(first).map_err(io::Error::other)?;
+    }
+    if first < segments.size() {
+        // Entries that stand here already are replaced, as Raft does after a change of leader.
+        segments.truncate_from(first).map_err(io::Error::other)?;
+    }
+    if segments.size() != first {
+        let message = format!(
+            "Raft log: entry {first} came where {} is next",
+            segments.size()
+        );
+        return Err(io::Error::other(message));
+    }
+    segments.append(records).map_err(io::Error::other)?;
+    segments.sync().map_err(io::Error::other)?;
+    Ok(())
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry<TypeConfig>>, StorageError<u64>> {
+        Ok(self
+            .entries(range)
+            .map_err(|e| StorageIOError::read_logs(AnyError::new(&e)))?)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError<u64>> {
+        let tail = self.tail.lock();
+        Ok(LogState {
+            last_purged_log_id: tail.hard.purged,
+            last_log_id: tail.last,
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), StorageError<u64>> {
+        let hard = {
+            let mut tail = self.tail.lock();
+            tail.hard.vote = Some(*vote);
+            tail.hard.clone()
+        };
+        let saved = self.carry_out(|done| Job::Vote { hard, done }).await;
+        Ok(saved.map_err(|e| StorageIOError::write_vote(AnyError::new(&e)))?)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote<u64>>, StorageError<u64>> {
+        Ok(self.tail.lock().hard.vote)
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: LogFlushed<TypeConfig>,
+    ) -> Result<(), StorageError<u64>>
+    where
+        I: IntoIterator<Item = Entry<TypeConfig>> + Send,
+        I::IntoIter: Send,
+    {
+        let fault = |e: io::Error| StorageIOError::write_logs(AnyError::new(&e));
+        let entries: Vec<_> = entries.into_iter().collect();
+        let records: io::Result<Vec<_>> = entries.iter().map(codec::to_vec).collect();
+        let records = records.map_err(fault)?;
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            callback.log_io_completed(Ok(()));
+            return Ok(());
+        };
+        let (first, last) = (first.log_id.index, last.log_id);
+        {
+            let mut tail = self.tail.lock();
+            if tail.last == tail.hard.purged {
+                tail.first = first;
+            }
+            tail.cached.retain(|e| e.log_id.index < first);
+            tail.cached.extend(entries);
+            tail.last = Some(last);
+        }
+        let sent = self
+            .jobs
+            .send(Job::Append {
+                first,
+                records,
+                done: callback,
+            })
+            .await;
+        Ok(sent.map_err(|_| fault(io::Error::other("the Raft log thread has ended")))?)
+    }
+
+    async fn truncate(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {
+        let fault = |e: io::Error| StorageIOError::write_logs(AnyError::new(&e));
+        let before = log_id.index.checked_sub(1);
+        let before = match before {
+            Some(index) => self
+                .entries(index..=index)
+                .map_err(fault)?
+                .pop()
+                .map(|e| *e.get_log_id()),
+            None => None,
+        };
+        {
+            let mut tail = self.tail.lock();
+            tail.cached.retain(|e| e.log_id.index < log_id.index);
+            tail.last = before.or(tail.hard.purged);
+            tail.flushed = tail.flushed.min(before.map(|id| id.index));
+        }
+        let done = self
+            .carry_out(|done| Job::Truncate {
+                index: log_id.index,
+                done,
+            })
+            .await;
+        Ok(done.map_err(fault)?)
+    }
+
+    async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {
+        let hard = {
+            let mut tail = self.tail.lock();
+            if tail.hard.purged.is_some_and(|purged| purged >= log_id) {
+                return Ok(());
+            }
+            tail.hard.purged = Some(log_id);
+            tail.cached.retain(|e| e.log_id.index > log_id.index);
+            tail.last = tail.last.max(Some(log_id));
+            tail.hard.clone()
+        };
+        let before = log_id.index + 1;
+        let done = self
+            .carry_out(|done| Job::Purge { hard, before, done })
+            .await;
+        Ok(done.map_err(|e| StorageIOError::write_logs(AnyError::new(&e)))?)
+    }
+}
