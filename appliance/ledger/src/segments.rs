@@ -288,6 +288,22 @@ impl Segments {
         self.poison_on_fault(outcome)
     }
 
+    /// Begins a new segment unless the last one is empty, so that a later
+    /// [`Segments::purge_before`] can remove everything appended so far. For the Raft log.
+    ///
+    /// # Errors
+    /// [`Fault::Disk`], after which the log is poisoned.
+    pub fn begin_segment(&mut self) -> Result<(), Fault> {
+        self.refuse_poisoned()?;
+        if self.active.first == self.next {
+            return Ok(());
+        }
+        let outcome = self.roll();
+        self.poison_on_fault(outcome)?;
+        self.durable = self.next;
+        Ok(())
+    }
+
     fn refuse_poisoned(&self) -> Result<(), Fault> {
         self.poisoned.clone().map_or(Ok(()), Err)
     }
