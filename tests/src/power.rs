@@ -1,0 +1,93 @@
+//! Power cuts and sick disks for a node: the preload shim of `tests/lossy` (its first page says
+//! what it models).
+
+use crate::node::{Site, program};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A fault that the shim can play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The disk is full: what needs new space fails.
+    NoSpace,
+    /// A copy-on-write disk is full: every write fails.
+    NoSpaceAtAll,
+    /// Writes and syncs fail.
+    InputOutput,
+    /// Syncs fail; what was written since the last one may be gone.
+    InputOutputOnSync,
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoSpace => "enospc",
+            Self::NoSpaceAtAll => "enospc-all",
+            Self::InputOutput => "eio",
+            Self::InputOutputOnSync => "eio-sync",
+        }
+    }
+}
+
+impl Site {
+    fn preload(&mut self) -> Result<()> {
+        let needs = "cargo build -p lossy --examples --bins (with the profile of this test)";
+        let shim = program("examples/liblossy.so", "LOSSY_SHIM", "lossy --examples");
+        let shim = shim.context(needs)?.display().to_string();
+        fs::create_dir_all(self.dir())?;
+        self.set("LD_PRELOAD", shim);
+        self.set("LOSSY_ROOT", self.dir().display().to_string());
+        Ok(())
+    }
+
+    /// From here on a kill loses what was not synced, once [`Site::cut_power`] is called.
+    pub fn watch_power(&mut self) -> Result<()> {
+        self.preload()?;
+        let journal = self.journal().display().to_string();
+        self.set("LOSSY_JOURNAL", journal);
+        Ok(())
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.beside("journal")
+    }
+
+    /// Undoes what the killed node had not made durable; gives the shim's report. Seed 0 loses all
+    /// of it, any other a part.
+    pub fn cut_power(&self, seed: u64) -> Result<String> {
+        let cut = program("lossy-cut", "LOSSY_CUT", "lossy")?;
+        let output = Command::new(cut)
+            .arg(fs::canonicalize(self.dir())?)
+            .arg(self.journal())
+            .arg(seed.to_string())
+            .output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "cutting the power: {told}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Arms a fault for files whose path contains `path_part`; it is off until switched on.
+    pub fn arm_fault(&mut self, fault: Fault, path_part: &str) -> Result<()> {
+        self.preload()?;
+        let control = self.control().display().to_string();
+        self.set("LOSSY_FAIL", fault.name());
+        self.set("LOSSY_FAIL_WHEN", control);
+        self.set("LOSSY_FAIL_PATH", path_part);
+        Ok(())
+    }
+
+    fn control(&self) -> PathBuf {
+        self.beside("fault-is-on")
+    }
+
+    /// Switches the armed fault on or off, for the running node too.
+    pub fn switch_fault(&self, on: bool) -> Result<()> {
+        match on {
+            true => fs::write(self.control(), "")?,
+            false => fs::remove_file(self.control())?,
+        }
+        Ok(())
+    }
+}
