@@ -5,10 +5,12 @@
 //! * [`tree`]: the RFC 6962 Merkle tree over the records.
 //! * [`ledger`]: both together.
 //! * [`checkpoint`]: signed statements about size and root (C2SP).
+//! * [`bundle`]: the export, and its verification with and without this program.
 //!
 //! What is absent on purpose: a clock, randomness, private keys, threads and sockets, and any
 //! understanding of what a record says.
 
+pub mod bundle;
 pub mod checkpoint;
 pub mod disk;
 mod frame;
@@ -16,6 +18,11 @@ pub mod ledger;
 pub mod segments;
 pub mod tree;
 
+pub use bundle::{
+    BundleFormat, BundleSource, ExportError, ExportSigner, Finding, FindingKind, LogKey, LogReport,
+    LogSource, Report, SizeRange, StateError, Trust, VerifierState, VerifyOptions, Written,
+    verify_bundle, verify_tar_bytes, write_bundle,
+};
 pub use checkpoint::{
     Checkpoint, CheckpointFile, CheckpointFileError, NoteError, NoteKey, NoteKeyError, NoteSigner,
     SignFault, SignatureKind, Signed, Verified,
