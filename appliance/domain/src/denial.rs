@@ -97,7 +97,7 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound { .. } => f.write_str("no object with that unique identifier"),
-            Self::NotPermitted => f.write_str("this user may read the object but not change it"),
+            Self::NotPermitted => f.write_str("not permitted"),
             Self::UnknownUser => f.write_str("the certificate names no user of this appliance"),
             Self::CertificateNotAccepted => {
                 f.write_str("the client certificate is not accepted (revoked or not issued here)")

@@ -13,6 +13,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+/// A record is at most this long, in bytes (DESIGN §2): a frame is read into memory whole.
+pub const RECORD_BYTES_MAX: usize = 60 * 1024;
+
 /// One record of the cluster log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -324,17 +327,4 @@ pub enum Access {
         /// What failed.
         reason: String,
     },
-}
-
-/// The four log names that operators know; each is a view over the two logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum View {
-    /// The appliance: nodes, epochs, slots, checkpoints, exports.
-    System,
-    /// Changes that people and clients asked for, and refusals of those.
-    Audit,
-    /// What KMIP clients read.
-    Activity,
-    /// Refusals, malformed messages and failures that clients met.
-    Client,
 }

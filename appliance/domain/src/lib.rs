@@ -11,19 +11,34 @@
 
 extern crate alloc;
 
+pub mod algorithm;
+pub mod attribute;
 pub mod codec;
 mod command;
+mod decide;
 mod denial;
 mod event;
 mod ids;
-mod lifecycle;
+pub mod lifecycle;
+mod object;
+mod packed;
+mod permission;
+pub mod state;
 mod value;
+mod view;
 
+pub use attribute::{ATTRIBUTES, AttributeRule, tag};
 pub use command::{
     Actor, Ask, Command, Door, Facts, GroupRole, Instance, KeyPolicy, Material, Membership, Read,
 };
+pub use decide::{Needs, SCHEDULED_PER_COMMAND_MAX, admit, decide};
 pub use denial::Denial;
-pub use event::{Access, AccessRecord, Cause, Event, Record, View};
+pub use event::{Access, AccessRecord, Cause, Event, RECORD_BYTES_MAX, Record};
 pub use ids::{ClusterId, Epoch, Fingerprint, Hash, InvalidName, Name, NodeId, Time, Uid};
 pub use lifecycle::LifecycleState;
+pub use object::Object;
+pub use packed::AttributeInstance;
+pub use permission::{authenticate, may_see, permit};
+pub use state::{State, User};
 pub use value::{Attribute, AttributeName, ObjectType, Tag, Value};
+pub use view::{View, access_summary, summary};

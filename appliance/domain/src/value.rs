@@ -98,12 +98,13 @@ impl ObjectType {
     }
 }
 
-impl core::fmt::Display for AttributeName {
-    /// The number of the tag, or the custom name in its KMIP 1.x form.
+impl core::fmt::Display for ObjectType {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Standard(tag) => write!(f, "{:#08x}", tag.0),
-            Self::Vendor { vendor, name } => write!(f, "{vendor}-{name}"),
-        }
+        f.write_str(match self {
+            Self::Certificate => "Certificate",
+            Self::SymmetricKey => "Symmetric Key",
+            Self::SecretData => "Secret Data",
+            Self::OpaqueObject => "Opaque Object",
+        })
     }
 }

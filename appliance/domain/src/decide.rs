@@ -1,0 +1,169 @@
+//! The decision: what follows from a command in a state.
+//!
+//! [`decide`] is total: it gives the events that happen, or the one event that says why not. It
+//! runs when a command is applied, on every node, in the order of the log. [`admit`] asks the same
+//! question before anything is proposed, by the same code, and says what the proposing node must
+//! supply. So what `admit` refuses, `decide` refuses with the same denial in the same state; only
+//! what was supplied ([`Facts`]) can be refused by `decide` alone.
+//!
+//! A command gives at least one event, except that these say nothing when they change nothing:
+//! Put User, Set Key Policy, Anchor Access Log, Add Log Key, Confirm Reseal and Confirm Retire that
+//! repeat what is so already, and Apply Schedule when nothing is due.
+
+mod attributes;
+mod cluster;
+mod objects;
+
+pub use objects::SCHEDULED_PER_COMMAND_MAX;
+
+use crate::object::value_bytes;
+use crate::permission::{Who, identify};
+use crate::{Actor, Ask, Attribute, AttributeName, Command, Denial, Event, Facts, State, Time};
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+use objects::NewObject;
+
+/// What the proposing node must supply with an ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// A fresh identifier.
+    pub uid: bool,
+    /// So many random bits, sealed under the current epoch.
+    pub generate_bits: Option<u32>,
+    /// The material the client brought, sealed under the current epoch.
+    pub material: bool,
+}
+
+/// Decides a command.
+pub fn decide(state: &State, command: &Command) -> Vec<Event> {
+    let planned = plan(state, &command.actor, &command.ask, command.time);
+    match planned.and_then(|plan| plan.complete(state, &command.facts)) {
+        Ok(events) => events,
+        Err(denial) => vec![refused(&command.ask, denial)],
+    }
+}
+
+/// Whether an ask would be granted now, and what to supply with it.
+///
+/// # Errors
+/// The denial with which [`decide`] would refuse it.
+pub fn admit(state: &State, actor: &Actor, ask: &Ask, now: Time) -> Result<Needs, Denial> {
+    Ok(match plan(state, actor, ask, now)? {
+        Plan::Events(_) => Needs::default(),
+        Plan::Object(new) => new.needs(),
+    })
+}
+
+/// The event of a refusal.
+fn refused(ask: &Ask, denial: Denial) -> Event {
+    Event::Refused {
+        ask: ask.name().into(),
+        uid: ask.uid().copied(),
+        denial,
+    }
+}
+
+/// What was found to follow from an ask.
+enum Plan {
+    /// These events.
+    Events(Vec<Event>),
+    /// A new object, once identifier and material are there.
+    Object(NewObject),
+}
+
+impl Plan {
+    fn complete(self, state: &State, facts: &Facts) -> Result<Vec<Event>, Denial> {
+        match self {
+            Self::Events(events) => Ok(events),
+            Self::Object(new) => Ok(vec![new.complete(state, facts)?]),
+        }
+    }
+}
+
+/// The whole decision but for what the outside world supplies.
+fn plan(state: &State, actor: &Actor, ask: &Ask, now: Time) -> Result<Plan, Denial> {
+    if state.cluster().is_none() && !matches!(ask, Ask::FoundCluster { .. }) {
+        let reason = "the cluster has not been founded".into();
+        return Err(Denial::OutOfOrder { reason });
+    }
+    let who = identify(state, actor, now)?;
+    match (ask, who) {
+        (Ask::Create { attributes }, Who::User(user)) => {
+            objects::create(state, user, attributes, now).map(Plan::Object)
+        }
+        (
+            Ask::Register {
+                object_type,
+                attributes,
+            },
+            Who::User(user),
+        ) => objects::register(state, user, *object_type, attributes, now).map(Plan::Object),
+        (Ask::Activate { uid }, Who::User(user)) => {
+            objects::activate(state, user, uid, now).map(Plan::Events)
+        }
+        (
+            Ask::Revoke {
+                uid,
+                reason,
+                message,
+                compromise_occurred,
+            },
+            Who::User(user),
+        ) => {
+            let why = objects::Revocation {
+                reason: *reason,
+                message: message.as_deref(),
+                compromise_occurred: *compromise_occurred,
+            };
+            objects::revoke(state, user, uid, &why, now).map(Plan::Events)
+        }
+        (Ask::Destroy { uid }, Who::User(user)) => {
+            objects::destroy(state, user, uid, now).map(Plan::Events)
+        }
+        (
+            Ask::AddAttribute { .. }
+            | Ask::ModifyAttribute { .. }
+            | Ask::SetAttribute { .. }
+            | Ask::DeleteAttribute { .. },
+            Who::User(user),
+        ) => attributes::change(state, user, ask, now).map(Plan::Events),
+        (_, Who::Staff) => cluster::administer(state, actor, ask, now).map(Plan::Events),
+        (_, Who::User(_)) => Err(Denial::NotPermitted),
+    }
+}
+
+/// Bytes that an event may take of a record (60 KiB), leaving 4 KiB for actor, time and numbers.
+const EVENT_BYTES_MAX: usize = crate::RECORD_BYTES_MAX - 4 * 1024;
+
+/// At most as many bytes as these attributes take in a record, and not many more: each field and
+/// each name has a wrapping of up to 40 bytes in CBOR.
+fn encoded_bytes_max(attributes: &[Attribute]) -> usize {
+    attributes
+        .iter()
+        .map(|attribute| {
+            let name = match &attribute.name {
+                AttributeName::Standard(_) => 0,
+                AttributeName::Vendor { vendor, name } => vendor.len() + name.len(),
+            };
+            name + 80 + value_bytes(&attribute.value) + 40 * fields(&attribute.value)
+        })
+        .sum()
+}
+
+fn fields(value: &crate::Value) -> usize {
+    match value {
+        crate::Value::Structure(inner) => 1 + inner.iter().map(|(_, v)| fields(v)).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// Refuses attributes that would not fit into one record.
+fn check_record_size(attributes: &[Attribute]) -> Result<(), Denial> {
+    let bytes = encoded_bytes_max(attributes);
+    if bytes <= EVENT_BYTES_MAX {
+        return Ok(());
+    }
+    let limit = format!("the attributes take {bytes} bytes; {EVENT_BYTES_MAX} fit into a record");
+    Err(Denial::LimitReached { limit })
+}

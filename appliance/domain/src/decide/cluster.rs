@@ -1,0 +1,425 @@
+//! Decisions about the cluster itself: its nodes, users, epochs, slots and settings.
+
+use super::objects::{apply_schedule, exists};
+use crate::attribute::shape;
+use crate::state::EpochPhase;
+use crate::{Actor, Ask, Denial, Epoch, Event, KeyPolicy, Membership, NodeId, State, Time, Uid};
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Users of one cluster: more clients than any appliance of this kind is sold for.
+const USERS_MAX: usize = 100_000;
+/// Groups of one user; each Get of a shared object looks through them.
+const GROUPS_PER_USER_MAX: usize = 256;
+/// Certificates ever issued to one user: a new one each week for 19 years.
+const CERTIFICATES_PER_USER_MAX: usize = 1_000;
+/// Seal slots; each is tried when a node unseals.
+const SLOTS_MAX: usize = 32;
+/// Identifiers in one DestroyFinal: 17 bytes each in CBOR, so 51 KiB of a 60 KiB record.
+const FINAL_PER_EVENT_MAX: usize = 3_000;
+/// Attribute values must fit into a record beside their wrapping.
+const ATTRIBUTE_VALUE_BYTES_CEILING: u32 = 32 * 1024;
+/// Attributes of one object: they are read together.
+const ATTRIBUTES_PER_OBJECT_CEILING: u32 = 1_000;
+/// Material of one object: it travels through one Raft entry.
+const MATERIAL_BYTES_CEILING: u32 = 1024 * 1024;
+/// A longer minimum would forbid AES.
+const KEY_BITS_MIN_CEILING: u32 = 256;
+
+/// Decides an ask of an operator or a node.
+pub(super) fn administer(
+    state: &State,
+    actor: &Actor,
+    ask: &Ask,
+    now: Time,
+) -> Result<Vec<Event>, Denial> {
+    check_speaks_for_itself(actor, ask)?;
+    let event = match ask {
+        Ask::FoundCluster { .. }
+        | Ask::StartNode { .. }
+        | Ask::StopNode { .. }
+        | Ask::AddLogKey { .. }
+        | Ask::AnchorAccessLog { .. }
+        | Ask::AddSlot { .. }
+        | Ask::RemoveSlot { .. }
+        | Ask::RecordExport { .. } => node_or_slot(state, ask)?,
+        Ask::PutUser { .. } | Ask::IssueCertificate { .. } | Ask::RevokeUser { .. } => {
+            user(state, ask)?
+        }
+        Ask::SetKeyPolicy { policy } => set_policy(state, policy)?,
+        Ask::ApplySchedule => return Ok(apply_schedule(state, now)),
+        Ask::OpenEpoch { epoch } => Some(open_epoch(state, *epoch)?),
+        Ask::ConfirmReseal { node, epoch } => confirm_reseal(state, *node, *epoch)?,
+        Ask::RetireEpoch { epoch } => Some(retire_epoch(state, *epoch)?),
+        Ask::ConfirmRetire { node, epoch } => return confirm_retire(state, *node, *epoch),
+        // Objects are the users' (DESIGN §3): staff sees them and changes none.
+        Ask::Create { .. }
+        | Ask::Register { .. }
+        | Ask::Activate { .. }
+        | Ask::Revoke { .. }
+        | Ask::Destroy { .. }
+        | Ask::AddAttribute { .. }
+        | Ask::ModifyAttribute { .. }
+        | Ask::SetAttribute { .. }
+        | Ask::DeleteAttribute { .. } => return Err(Denial::NotPermitted),
+    };
+    Ok(event.into_iter().collect())
+}
+
+/// A node states facts about itself only.
+fn check_speaks_for_itself(actor: &Actor, ask: &Ask) -> Result<(), Denial> {
+    let subject = match ask {
+        Ask::StartNode { node, .. }
+        | Ask::StopNode { node }
+        | Ask::AddLogKey { node, .. }
+        | Ask::AnchorAccessLog { node, .. }
+        | Ask::ConfirmReseal { node, .. }
+        | Ask::ConfirmRetire { node, .. } => *node,
+        _ => return Ok(()),
+    };
+    match actor {
+        Actor::Node(speaker) if *speaker != subject => Err(Denial::NotPermitted),
+        _ => Ok(()),
+    }
+}
+
+fn out_of_order(reason: String) -> Denial {
+    Denial::OutOfOrder { reason }
+}
+
+/// Texts of administrative asks end in records and on screens.
+fn check_label(what: &str, text: &str) -> Result<(), Denial> {
+    shape::check_label(text).map_err(|why| Denial::InvalidField {
+        reason: format!("{what}: {why}"),
+    })
+}
+
+fn check_member(state: &State, node: NodeId) -> Result<(), Denial> {
+    match state.node(node) {
+        Some(_) => Ok(()),
+        None => Err(out_of_order(format!(
+            "node {} is no member of this cluster",
+            node.0
+        ))),
+    }
+}
+
+/// The event that follows; `None` when it is so already.
+fn node_or_slot(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {
+    Ok(Some(match ask {
+        Ask::FoundCluster {
+            cluster,
+            origin,
+            node,
+        } => {
+            if state.cluster().is_some() {
+                return Err(exists("cluster"));
+            }
+            check_label("origin", origin)?;
+            Event::ClusterFounded {
+                cluster: *cluster,
+                origin: origin.clone(),
+                node: *node,
+            }
+        }
+        Ask::StartNode { node, version } => {
+            check_member(state, *node)?;
+            check_label("version", version)?;
+            Event::NodeStarted {
+                node: *node,
+                version: version.clone(),
+            }
+        }
+        Ask::StopNode { node } => {
+            check_member(state, *node)?;
+            Event::NodeStopped { node: *node }
+        }
+        Ask::AddLogKey { node, public_key } => {
+            check_member(state, *node)?;
+            if state
+                .log_key(*node)
+                .is_some_and(|key| key.public_key == *public_key)
+            {
+                return Ok(None);
+            }
+            if state
+                .log_keys()
+                .iter()
+                .any(|key| key.public_key == *public_key)
+            {
+                return Err(exists("log key"));
+            }
+            Event::LogKeyAdded {
+                node: *node,
+                public_key: *public_key,
+            }
+        }
+        Ask::AnchorAccessLog { node, size, root } => {
+            check_member(state, *node)?;
+            match state.access_anchor(*node) {
+                Some(last) if last.size == *size && last.root == *root => return Ok(None),
+                Some(last) if last.size >= *size => {
+                    let reason = format!(
+                        "the access log of node {} was anchored at size {} already",
+                        node.0, last.size
+                    );
+                    return Err(out_of_order(reason));
+                }
+                _ => Event::AccessLogAnchored {
+                    node: *node,
+                    size: *size,
+                    root: *root,
+                },
+            }
+        }
+        Ask::AddSlot { name, kind } => {
+            check_label("kind of the slot", kind)?;
+            if state.slots().any(|(slot, _)| slot == name) {
+                return Err(exists("slot"));
+            }
+            if state.slots().count() >= SLOTS_MAX {
+                return Err(Denial::LimitReached {
+                    limit: format!("{SLOTS_MAX} seal slots"),
+                });
+            }
+            Event::SlotAdded {
+                name: name.clone(),
+                kind: kind.clone(),
+            }
+        }
+        Ask::RemoveSlot { name } => {
+            if !state.slots().any(|(slot, _)| slot == name) {
+                return Err(out_of_order(format!("there is no seal slot {name}")));
+            }
+            if state.slots().count() == 1 {
+                let reason = format!("{name} is the last seal slot; add another one first");
+                return Err(out_of_order(reason));
+            }
+            Event::SlotRemoved { name: name.clone() }
+        }
+        Ask::RecordExport { size, root, digest } => {
+            if *size > state.records() {
+                let reason = format!("the log has {} records, not {size}", state.records());
+                return Err(out_of_order(reason));
+            }
+            Event::LogExported {
+                size: *size,
+                root: *root,
+                digest: *digest,
+            }
+        }
+        // The caller passes the asks above only.
+        _ => return Err(Denial::NotPermitted),
+    }))
+}
+
+fn user(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {
+    Ok(Some(match ask {
+        Ask::PutUser { name, groups } => {
+            check_groups(groups)?;
+            match state.user(name) {
+                Some(user) if user.groups() == groups => return Ok(None),
+                None if state.user_count() >= USERS_MAX => {
+                    return Err(Denial::LimitReached {
+                        limit: format!("{USERS_MAX} users"),
+                    });
+                }
+                _ => Event::UserPut {
+                    name: name.clone(),
+                    groups: groups.clone(),
+                },
+            }
+        }
+        Ask::IssueCertificate {
+            user,
+            certificate,
+            serial,
+            not_after,
+        } => {
+            check_label("serial number", serial)?;
+            let known = state.user(user).ok_or(Denial::UnknownUser)?;
+            if state.certificate(certificate).is_some() {
+                return Err(exists("certificate"));
+            }
+            if known.certificates().len() >= CERTIFICATES_PER_USER_MAX {
+                let limit = format!("{CERTIFICATES_PER_USER_MAX} certificates of one user");
+                return Err(Denial::LimitReached { limit });
+            }
+            Event::CertificateIssued {
+                user: user.clone(),
+                certificate: *certificate,
+                serial: serial.clone(),
+                not_after: *not_after,
+            }
+        }
+        Ask::RevokeUser { name } => {
+            state.user(name).ok_or(Denial::UnknownUser)?;
+            Event::UserRevoked { name: name.clone() }
+        }
+        // The caller passes the asks above only.
+        _ => return Err(Denial::NotPermitted),
+    }))
+}
+
+fn check_groups(groups: &[Membership]) -> Result<(), Denial> {
+    if groups.len() > GROUPS_PER_USER_MAX {
+        let limit = format!("{GROUPS_PER_USER_MAX} groups of one user");
+        return Err(Denial::LimitReached { limit });
+    }
+    let mut seen = BTreeSet::new();
+    match groups
+        .iter()
+        .find(|membership| !seen.insert(&membership.group))
+    {
+        Some(twice) => {
+            let reason = format!("group {} is given twice", twice.group);
+            Err(Denial::InvalidField { reason })
+        }
+        None => Ok(()),
+    }
+}
+
+fn set_policy(state: &State, policy: &KeyPolicy) -> Result<Option<Event>, Denial> {
+    if state.policy() == policy {
+        return Ok(None);
+    }
+    let bounded = [
+        (
+            "attributes per object",
+            policy.attributes_per_object_max,
+            ATTRIBUTES_PER_OBJECT_CEILING,
+        ),
+        (
+            "bytes per value",
+            policy.attribute_value_bytes_max,
+            ATTRIBUTE_VALUE_BYTES_CEILING,
+        ),
+        (
+            "bytes of material",
+            policy.material_bytes_max,
+            MATERIAL_BYTES_CEILING,
+        ),
+        (
+            "bits of the shortest key",
+            policy.key_bits_min,
+            KEY_BITS_MIN_CEILING,
+        ),
+    ];
+    for (what, value, ceiling) in bounded {
+        if value > ceiling {
+            let reason = format!("{what}: {value}; at most {ceiling} can be set");
+            return Err(Denial::InvalidField { reason });
+        }
+    }
+    Ok(Some(Event::KeyPolicySet {
+        policy: policy.clone(),
+    }))
+}
+
+fn phase(state: &State, epoch: Epoch) -> Result<EpochPhase, Denial> {
+    match state.epoch_record(epoch) {
+        Some(record) => Ok(record.phase),
+        None => Err(out_of_order(format!("there is no epoch {}", epoch.0))),
+    }
+}
+
+/// One epoch at a time: the KEK of the last one is gone before the next is made, so that no more
+/// than two can ever seal an object.
+fn open_epoch(state: &State, epoch: Epoch) -> Result<Event, Denial> {
+    let next = Epoch(state.epoch().0.saturating_add(1));
+    if epoch != next {
+        return Err(out_of_order(format!(
+            "the next epoch is {}, not {}",
+            next.0, epoch.0
+        )));
+    }
+    let unfinished = state
+        .epochs()
+        .find(|(_, record)| !matches!(record.phase, EpochPhase::Current | EpochPhase::Retired));
+    if let Some((old, _)) = unfinished {
+        return Err(out_of_order(format!("epoch {} is not retired yet", old.0)));
+    }
+    Ok(Event::EpochOpened { epoch })
+}
+
+fn confirm_reseal(state: &State, node: NodeId, epoch: Epoch) -> Result<Option<Event>, Denial> {
+    check_member(state, node)?;
+    match phase(state, epoch)? {
+        EpochPhase::Leaving => {}
+        EpochPhase::Current => {
+            return Err(out_of_order(format!(
+                "epoch {} is the current one",
+                epoch.0
+            )));
+        }
+        EpochPhase::AwaitingRetire | EpochPhase::Retired => return Ok(None),
+    }
+    let done = state
+        .epoch_record(epoch)
+        .is_some_and(|record| record.resealed.contains(&node));
+    Ok((!done).then_some(Event::ResealConfirmed { node, epoch }))
+}
+
+fn retire_epoch(state: &State, epoch: Epoch) -> Result<Event, Denial> {
+    if phase(state, epoch)? != EpochPhase::Leaving {
+        let reason = format!("epoch {} is not one that is being left", epoch.0);
+        return Err(out_of_order(reason));
+    }
+    let resealed = state.epoch_record(epoch).map(|record| &record.resealed);
+    let missing = state
+        .nodes()
+        .find(|(id, _)| resealed.is_none_or(|done| !done.contains(id)));
+    match missing {
+        Some((id, _)) => {
+            let reason = format!("node {} has not left epoch {} yet", id.0, epoch.0);
+            Err(out_of_order(reason))
+        }
+        None => Ok(Event::EpochRetired { epoch }),
+    }
+}
+
+/// The last confirmation brings the proof of destruction with it.
+fn confirm_retire(state: &State, node: NodeId, epoch: Epoch) -> Result<Vec<Event>, Denial> {
+    check_member(state, node)?;
+    match phase(state, epoch)? {
+        EpochPhase::AwaitingRetire => {}
+        EpochPhase::Retired => return Ok(vec![]),
+        EpochPhase::Current | EpochPhase::Leaving => {
+            return Err(out_of_order(format!(
+                "epoch {} is not being retired",
+                epoch.0
+            )));
+        }
+    }
+    let mut done = state
+        .epoch_record(epoch)
+        .map(|r| r.retired_by.clone())
+        .unwrap_or_default();
+    if !done.insert(node) {
+        return Ok(vec![]);
+    }
+    let mut events = vec![Event::RetireConfirmed { node, epoch }];
+    if state.nodes().all(|(id, _)| done.contains(&id)) {
+        events.extend(destroy_final(state, epoch, &done));
+    }
+    Ok(events)
+}
+
+/// One event at least, also when nothing was destroyed: the KEK of the epoch is gone.
+fn destroy_final(state: &State, epoch: Epoch, done: &BTreeSet<NodeId>) -> Vec<Event> {
+    // Earlier epochs were retired, with all that was destroyed under them, before this one opened.
+    let objects: Vec<Uid> = state.awaiting_final_of(epoch).copied().collect();
+    let nodes: Vec<NodeId> = done.iter().copied().collect();
+    let event = |objects: &[Uid]| Event::DestroyFinal {
+        epoch,
+        objects: objects.to_vec(),
+        nodes: nodes.clone(),
+    };
+    if objects.is_empty() {
+        return vec![event(&[])];
+    }
+    objects.chunks(FINAL_PER_EVENT_MAX).map(event).collect()
+}

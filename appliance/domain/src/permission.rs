@@ -1,0 +1,161 @@
+//! Who may see and do what.
+//!
+//! The owner of an object may do everything with it. An object whose Object Group names a key
+//! sharing group *of which its owner is a member* is shared with the other members: role Use may
+//! locate and read it, role Manage may also change it. To everybody else it does not exist (ABUSE
+//! A8): the answer is the same as for an identifier that was never given out, and only the log
+//! knows the difference. Operators see objects and their attributes, never material, and change
+//! none.
+
+use crate::object::{Object, UserIndex};
+use crate::{Actor, Denial, Fingerprint, GroupRole, Name, Read, State, Time, Uid};
+
+/// How an actor reaches an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// Shared with role Use.
+    Use,
+    /// Shared with role Manage.
+    Manage,
+    /// Its own.
+    Owner,
+}
+
+/// Whether a certificate proves a user now: it was issued here, to this user, was not revoked and
+/// has not expired. What only looks like a certificate of the Local CA is not accepted.
+///
+/// # Errors
+/// [`Denial::UnknownUser`], [`Denial::CertificateNotAccepted`].
+pub fn authenticate(
+    state: &State,
+    name: &Name,
+    certificate: &Fingerprint,
+    now: Time,
+) -> Result<(), Denial> {
+    if state.user_index(name).is_none() {
+        return Err(Denial::UnknownUser);
+    }
+    match state.certificate(certificate) {
+        Some((user, issued)) if user == name && !issued.revoked && now <= issued.not_after => {
+            Ok(())
+        }
+        _ => Err(Denial::CertificateNotAccepted),
+    }
+}
+
+/// Who an actor is, after its proof was looked at.
+pub(crate) enum Who {
+    /// A user, proven.
+    User(UserIndex),
+    /// An operator, or a node of this cluster.
+    Staff,
+}
+
+/// Looks at the proof that comes with an actor.
+pub(crate) fn identify(state: &State, actor: &Actor, now: Time) -> Result<Who, Denial> {
+    match actor {
+        Actor::User {
+            name, certificate, ..
+        } => {
+            authenticate(state, name, certificate, now)?;
+            state
+                .user_index(name)
+                .map(Who::User)
+                .ok_or(Denial::UnknownUser)
+        }
+        Actor::Operator { .. } => Ok(Who::Staff),
+        Actor::Node(node) if state.cluster().is_none() || state.node(*node).is_some() => {
+            Ok(Who::Staff)
+        }
+        Actor::Node(_) | Actor::Unknown { .. } => Err(Denial::UnknownUser),
+    }
+}
+
+/// How a user reaches an object; `None` when it must not know of it.
+pub(crate) fn reach(state: &State, user: UserIndex, object: &Object) -> Option<Reach> {
+    if object.owner == user {
+        return Some(Reach::Owner);
+    }
+    let (owner, user) = (state.user_at(object.owner)?, state.user_at(user)?);
+    if user.groups().is_empty() {
+        return None;
+    }
+    object
+        .groups()
+        .filter(|group| owner.membership(group).is_some())
+        .filter_map(|group| user.membership(group))
+        .map(|membership| match membership.role {
+            GroupRole::Use => Reach::Use,
+            GroupRole::Manage => Reach::Manage,
+        })
+        .max()
+}
+
+/// An object and how a user reaches it.
+///
+/// # Errors
+/// [`Denial::NotFound`].
+pub(crate) fn find<'a>(
+    state: &'a State,
+    user: UserIndex,
+    uid: &Uid,
+) -> Result<(&'a Object, Reach), Denial> {
+    let object = state
+        .object(uid)
+        .ok_or(Denial::NotFound { forbidden: false })?;
+    match reach(state, user, object) {
+        Some(reach) => Ok((object, reach)),
+        None => Err(Denial::NotFound { forbidden: true }),
+    }
+}
+
+/// Whether something of an object may be read: the question before every Get, Get Attributes and
+/// Get Attribute List.
+///
+/// KMIP gives out material in every state but the destroyed ones (what a key may be *used* for in
+/// a state is the client's affair, KMIP 1.4 §3.22), and attributes of destroyed objects too.
+///
+/// # Errors
+/// [`Denial::UnknownUser`], [`Denial::CertificateNotAccepted`], [`Denial::NotFound`]; for material
+/// [`Denial::NotPermitted`] to operators, [`Denial::Destroyed`], [`Denial::NotExtractable`] and
+/// [`Denial::Sensitive`] (KMIP 1.4 §3.48, §3.50: it would have to be wrapped).
+pub fn permit<'a>(
+    state: &'a State,
+    actor: &Actor,
+    read: Read,
+    uid: &Uid,
+    now: Time,
+) -> Result<&'a Object, Denial> {
+    let object = match (identify(state, actor, now)?, read) {
+        (Who::User(user), _) => find(state, user, uid)?.0,
+        (Who::Staff, Read::Attributes | Read::AttributeList) => state
+            .object(uid)
+            .ok_or(Denial::NotFound { forbidden: false })?,
+        (Who::Staff, Read::Material) => return Err(Denial::NotPermitted),
+    };
+    if read == Read::Material {
+        if object.is_tombstone() {
+            return Err(Denial::Destroyed);
+        }
+        if !object.is_extractable() {
+            return Err(Denial::NotExtractable);
+        }
+        if object.is_sensitive() {
+            return Err(Denial::Sensitive);
+        }
+    }
+    Ok(object)
+}
+
+/// Whether Locate may name an object to an actor who was already authenticated. Tombstones may be
+/// named too; whether they are asked for (Storage Status Mask) is the door's question.
+pub fn may_see(state: &State, actor: &Actor, object: &Object) -> bool {
+    match actor {
+        Actor::User { name, .. } => state
+            .user_index(name)
+            .is_some_and(|user| reach(state, user, object).is_some()),
+        Actor::Operator { .. } => true,
+        Actor::Node(node) => state.node(*node).is_some(),
+        Actor::Unknown { .. } => false,
+    }
+}

@@ -1,0 +1,410 @@
+//! The two logs as operators read them: which of the four named logs a record belongs to, and one
+//! line of text for each.
+
+use crate::attribute::{shape, tag};
+use crate::{Access, AccessRecord, Actor, Attribute, AttributeName, Cause, Door, Event, Instance};
+use crate::{ObjectType, Record, Tag, Value, algorithm};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// The four log names that operators know; each is a view over the two logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// The appliance: nodes, epochs, slots, checkpoints, exports.
+    System,
+    /// Changes that people and clients asked for, and refusals of those.
+    Audit,
+    /// What KMIP clients read.
+    Activity,
+    /// Refusals, malformed messages and failures that clients met.
+    Client,
+}
+
+impl View {
+    /// Every view.
+    pub const ALL: [Self; 4] = [Self::System, Self::Audit, Self::Activity, Self::Client];
+
+    /// The name under which commands and screens show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Audit => "audit",
+            Self::Activity => "activity",
+            Self::Client => "client",
+        }
+    }
+
+    /// Reads that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|view| view.name() == text)
+    }
+
+    /// The view that a record of the cluster log belongs to.
+    pub const fn of(event: &Event) -> Self {
+        match event {
+            Event::ClusterFounded { .. }
+            | Event::NodeStarted { .. }
+            | Event::NodeStopped { .. }
+            | Event::LogKeyAdded { .. }
+            | Event::AccessLogAnchored { .. }
+            | Event::EpochOpened { .. }
+            | Event::ResealConfirmed { .. }
+            | Event::EpochRetired { .. }
+            | Event::RetireConfirmed { .. }
+            | Event::DestroyFinal { .. }
+            | Event::SlotAdded { .. }
+            | Event::SlotRemoved { .. }
+            | Event::LogExported { .. } => Self::System,
+            Event::UserPut { .. }
+            | Event::CertificateIssued { .. }
+            | Event::UserRevoked { .. }
+            | Event::ObjectCreated { .. }
+            | Event::ObjectActivated { .. }
+            | Event::ObjectDeactivated { .. }
+            | Event::ObjectRevoked { .. }
+            | Event::ObjectDestroyed { .. }
+            | Event::AttributeAdded { .. }
+            | Event::AttributeModified { .. }
+            | Event::AttributeDeleted { .. }
+            | Event::KeyPolicySet { .. }
+            | Event::Refused { .. } => Self::Audit,
+        }
+    }
+
+    /// The view that a record of an access log belongs to.
+    pub const fn of_access(access: &Access) -> Self {
+        match access {
+            Access::Released { .. }
+            | Access::AttributesRead { .. }
+            | Access::Located { .. }
+            | Access::Asked { .. } => Self::Activity,
+            Access::Refused { .. } | Access::Malformed { .. } | Access::Failed { .. } => {
+                Self::Client
+            }
+        }
+    }
+}
+
+/// Characters of one foreign text in a summary line; the record has all of it.
+const TEXT_CHARS_MAX: usize = 80;
+
+/// One line for people. Nothing in it can break out of the line (ABUSE A31).
+pub fn summary(record: &Record) -> String {
+    let mut line = who(&record.actor);
+    line.push(' ');
+    line.push_str(&happened(&record.event));
+    line
+}
+
+/// One line for people, of a record of an access log.
+pub fn access_summary(record: &AccessRecord) -> String {
+    let who = who(&record.actor);
+    match &record.access {
+        Access::Released { uid } => format!("{who} got {uid}"),
+        Access::AttributesRead { uid } => format!("{who} read attributes of {uid}"),
+        Access::Located { found } => format!("{who} located {}", counted(*found, "object")),
+        Access::Asked { operation } => format!("{who} asked {}", shown(operation)),
+        Access::Refused {
+            operation,
+            object,
+            denial,
+        } => {
+            let operation = shown(operation);
+            let object = object
+                .as_ref()
+                .map(|o| format!(" of {}", shown(o)))
+                .unwrap_or_default();
+            format!(
+                "{who} was refused {operation}{object}: {}",
+                shown(&denial.to_string())
+            )
+        }
+        Access::Malformed { reason, count } => {
+            let times = if *count == 1 {
+                String::new()
+            } else {
+                format!(" ({count} times)")
+            };
+            format!("{who} sent something malformed: {}{times}", shown(reason))
+        }
+        Access::Failed { operation, reason } => {
+            format!(
+                "{who} met a failure of {}: {}",
+                shown(operation),
+                shown(reason)
+            )
+        }
+    }
+}
+
+fn who(actor: &Actor) -> String {
+    match actor {
+        Actor::User { name, .. } => name.to_string(),
+        Actor::Operator { name, door } => {
+            let door = match door {
+                Door::Kmip => "kmip",
+                Door::Socket => "socket",
+                Door::Console => "console",
+                Door::Ssh => "ssh",
+                Door::Web => "web",
+                Door::Scheduler => "scheduler",
+            };
+            format!("operator {} ({door})", shown(name))
+        }
+        Actor::Node(node) => format!("node {}", node.0),
+        Actor::Unknown { source } => format!("somebody at {}", shown(source)),
+    }
+}
+
+fn happened(event: &Event) -> String {
+    match event {
+        Event::ClusterFounded { cluster, node, .. } => {
+            format!("founded cluster {cluster} on node {}", node.0)
+        }
+        Event::NodeStarted { node, version } => {
+            format!("started node {} ({})", node.0, shown(version))
+        }
+        Event::NodeStopped { node } => format!("stopped node {}", node.0),
+        Event::LogKeyAdded { node, public_key } => {
+            format!("added log key {public_key} of node {}", node.0)
+        }
+        Event::AccessLogAnchored { node, size, root } => {
+            format!(
+                "anchored the access log of node {} at size {size}, root {root}",
+                node.0
+            )
+        }
+        Event::UserPut { name, groups } if groups.is_empty() => format!("put user {name}"),
+        Event::UserPut { name, groups } => {
+            let groups: Vec<&str> = groups.iter().map(|m| m.group.as_str()).collect();
+            format!("put user {name} in {}", groups.join(", "))
+        }
+        Event::CertificateIssued { user, serial, .. } => {
+            format!("issued certificate {} to {user}", shown(serial))
+        }
+        Event::UserRevoked { name } => format!("revoked the certificates of {name}"),
+        Event::EpochOpened { epoch } => format!("opened epoch {}", epoch.0),
+        Event::ResealConfirmed { node, epoch } => {
+            format!("confirmed that node {} left epoch {}", node.0, epoch.0)
+        }
+        Event::EpochRetired { epoch } => format!("retired epoch {}", epoch.0),
+        Event::RetireConfirmed { node, epoch } => {
+            format!(
+                "confirmed that node {} destroyed the key of epoch {}",
+                node.0, epoch.0
+            )
+        }
+        Event::DestroyFinal {
+            epoch,
+            objects,
+            nodes,
+        } => {
+            let objects = counted(objects.len(), "object");
+            let nodes = counted(nodes.len(), "node");
+            format!(
+                "ended epoch {} on {nodes}: {objects} destroyed for good",
+                epoch.0
+            )
+        }
+        Event::SlotAdded { name, kind } => format!("added seal slot {name} ({})", shown(kind)),
+        Event::SlotRemoved { name } => format!("removed seal slot {name}"),
+        Event::LogExported { size, .. } => format!("exported {size} records"),
+        Event::KeyPolicySet { policy } => format!(
+            "set key policy: {} objects per owner, {} attributes, {} bytes per value, \
+             {} bytes of material, {} bits at least",
+            policy.objects_per_owner_max,
+            policy.attributes_per_object_max,
+            policy.attribute_value_bytes_max,
+            policy.material_bytes_max,
+            policy.key_bits_min,
+        ),
+        Event::Refused { ask, uid, denial } => {
+            let uid = uid.map(|uid| format!(" of {uid}")).unwrap_or_default();
+            format!(
+                "was refused {}{uid}: {}",
+                shown(ask),
+                shown(&denial.to_string())
+            )
+        }
+        _ => happened_to_object(event),
+    }
+}
+
+fn happened_to_object(event: &Event) -> String {
+    match event {
+        Event::ObjectCreated {
+            uid,
+            object_type,
+            registered,
+            state,
+            attributes,
+            ..
+        } => {
+            let verb = if *registered { "registered" } else { "created" };
+            let kind = kind(*object_type, attributes);
+            format!("{verb} {uid}, {kind}, {state}")
+        }
+        Event::ObjectActivated { uid, cause } => format!("activated {uid}{}", because(*cause)),
+        Event::ObjectDeactivated { uid, cause } => format!("deactivated {uid}{}", because(*cause)),
+        Event::ObjectRevoked {
+            uid,
+            reason,
+            message,
+            state,
+            ..
+        } => {
+            let message = message
+                .as_ref()
+                .map(|m| format!(": {}", shown(m)))
+                .unwrap_or_default();
+            format!(
+                "revoked {uid} ({}), now {state}{message}",
+                revocation_reason(*reason)
+            )
+        }
+        Event::ObjectDestroyed { uid, state } => format!("destroyed {uid}, now {state}"),
+        Event::AttributeAdded { uid, attribute, .. } => {
+            format!("added {} to {uid}", named_value(attribute))
+        }
+        Event::AttributeModified { uid, attribute, .. } => {
+            format!("modified {uid}: {}", named_value(attribute))
+        }
+        Event::AttributeDeleted { uid, name, which } => {
+            let which = match which {
+                Instance::Index(0) | Instance::Equal(_) => String::new(),
+                Instance::Index(index) => format!(" ({index})"),
+                Instance::All => " (all)".to_string(),
+            };
+            format!("deleted {}{which} of {uid}", shown(&name.to_string()))
+        }
+        // All others are told by the caller.
+        _ => String::new(),
+    }
+}
+
+fn because(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Asked => "",
+        Cause::Schedule => ", its date came",
+    }
+}
+
+/// Names of the Revocation Reason Code enumeration (KMIP 2.1 §11.49).
+fn revocation_reason(code: u32) -> String {
+    let name = match code {
+        1 => "Unspecified",
+        2 => "Key Compromise",
+        3 => "CA Compromise",
+        4 => "Affiliation Changed",
+        5 => "Superseded",
+        6 => "Cessation of Operation",
+        7 => "Privilege Withdrawn",
+        _ => return format!("reason {code:#x}"),
+    };
+    name.to_string()
+}
+
+/// The kind of an object, with algorithm, length and name where it has them.
+fn kind(object_type: ObjectType, attributes: &[Attribute]) -> String {
+    let find = |tag: Tag| {
+        let name = AttributeName::Standard(tag);
+        attributes.iter().find(|a| a.name == name).map(|a| &a.value)
+    };
+    let mut text = object_type.to_string();
+    if let Some(Value::Enumeration(code)) = find(tag::CRYPTOGRAPHIC_ALGORITHM) {
+        let name = algorithm::algorithm(*code).map_or("algorithm", |row| row.name);
+        let _ = write!(text, " {name}");
+        if let Some(Value::Integer(bits)) = find(tag::CRYPTOGRAPHIC_LENGTH) {
+            let _ = write!(text, "-{bits}");
+        }
+    }
+    if let Some(Value::Text(name)) = find(tag::NAME).and_then(|v| shape::field(v, tag::NAME_VALUE))
+    {
+        let _ = write!(text, " \"{}\"", shown(name));
+    }
+    text
+}
+
+fn named_value(attribute: &Attribute) -> String {
+    let name = shown(&attribute.name.to_string());
+    let value = match &attribute.value {
+        Value::Text(text) => format!("\"{}\"", shown(text)),
+        Value::Integer(n) => n.to_string(),
+        Value::LongInteger(n) | Value::DateTime(n) | Value::DateTimeExtended(n) => n.to_string(),
+        Value::Enumeration(n) | Value::Interval(n) => n.to_string(),
+        Value::Boolean(b) => b.to_string(),
+        Value::Bytes(bytes) | Value::BigInteger(bytes) => counted(bytes.len(), "byte"),
+        Value::Structure(fields) => match fields.first() {
+            Some((_, Value::Text(text))) => format!("\"{}\"", shown(text)),
+            _ => counted(fields.len(), "field"),
+        },
+    };
+    format!("{name} {value}")
+}
+
+fn counted(n: impl TryInto<u64>, what: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
+}
+
+/// A foreign text, cut, with everything escaped that could end the line or turn it around.
+fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(TEXT_CHARS_MAX));
+    for (at, c) in text.chars().enumerate() {
+        if at == TEXT_CHARS_MAX {
+            out.push('…');
+            break;
+        }
+        if shape::is_forbidden(c) {
+            let _ = write!(out, "\\u{{{:04x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_stays_in_its_line() {
+        assert_eq!(
+            shown("a\nb\u{202e}c\u{7f}"),
+            "a\\u{000a}b\\u{202e}c\\u{007f}"
+        );
+        assert_eq!(shown(&"x".repeat(200)).chars().count(), TEXT_CHARS_MAX + 1);
+        let record = AccessRecord {
+            v: 1,
+            time: crate::Time(0),
+            actor: Actor::Unknown {
+                source: "1.2.3.4:5\r\nnode 1 got".into(),
+            },
+            seen: 0,
+            access: Access::Malformed {
+                reason: "tag\u{0}".into(),
+                count: 3,
+            },
+        };
+        assert_eq!(
+            access_summary(&record),
+            "somebody at 1.2.3.4:5\\u{000d}\\u{000a}node 1 got sent something malformed: \
+             tag\\u{0000} (3 times)"
+        );
+    }
+
+    #[test]
+    fn view_names_read_back() {
+        for view in View::ALL {
+            assert_eq!(View::parse(view.name()), Some(view));
+        }
+        assert_eq!(View::parse("Audit"), None);
+    }
+}
