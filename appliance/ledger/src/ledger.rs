@@ -1,5 +1,8 @@
 //! The ledger: records in segments, and the Merkle tree over them, in one folder.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,13 +39,29 @@ impl Ledger {
         config: SegmentsConfig,
         floor: Option<&Checkpoint>,
     ) -> Result<(Self, Recovery), OpenError> {
+        Self::open_visiting(disk, dir, config, floor, &mut |_, _| ())
+    }
+
+    /// As [`Ledger::open`]; `visit` sees number and bytes of every record in order, even when
+    /// opening fails later.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_visiting(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        config: SegmentsConfig,
+        floor: Option<&Checkpoint>,
+        visit: &mut dyn FnMut(u64, &[u8]),
+    ) -> Result<(Self, Recovery), OpenError> {
         disk.make_dir(dir)
             .map_err(|e| Fault::disk("create", dir, &e))?;
         let mut tree = Tree::rebuild(&*disk, &dir.join(HASHES_NAME));
         let floor_size = floor.map_or(0, |checkpoint| checkpoint.size);
         let mut floor_root = None;
         let (segments, recovery) =
-            Segments::open_visiting(disk, dir, config, floor_size, &mut |_, record| {
+            Segments::open_visiting(disk, dir, config, floor_size, &mut |index, record| {
+                visit(index, record);
                 tree.push(leaf_hash(record));
                 if tree.size() == floor_size {
                     floor_root = Some(tree.root());

@@ -99,7 +99,6 @@ pub(super) fn line_text(n: u64, record: &[u8], event: &str) -> String {
 /// A line taken apart.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
-    pub(super) n: u64,
     pub(super) record: Vec<u8>,
     /// The JSON text of the event.
     pub(super) event: &'a str,
@@ -121,7 +120,7 @@ pub(super) fn parse_line(line: &str) -> Option<Line<'_>> {
     // The strict decoder refuses missing padding and unused bits, so one record has one text.
     let record = BASE64.decode(record).ok()?;
     let is_whole = !record.is_empty() && line.starts_with(&format!("{{\"n\":{n},\"record\":\""));
-    is_whole.then_some(Line { n, record, event })
+    is_whole.then_some(Line { record, event })
 }
 
 /// What `EXPORT.txt` says.
@@ -395,7 +394,10 @@ mod tests {
             "{\"n\":7,\"record\":\"AQI=\",\"event\":{\"a\":\"x\"}}\n"
         );
         let parsed = parse_line(line.trim_end()).unwrap();
-        assert_eq!((parsed.n, parsed.record.as_slice()), (7, &b"\x01\x02"[..]));
+        assert_eq!(
+            (line_number(&line), parsed.record.as_slice()),
+            (Some(7), &b"\x01\x02"[..])
+        );
         assert_eq!(parsed.event, "{\"a\":\"x\"}");
         for bad in [
             "",

@@ -311,7 +311,7 @@ fn write_line(
     }
     part.write(line.as_bytes())?;
     count.done += 1;
-    if count.done % PROGRESS_RECORDS == 0 {
+    if count.done.is_multiple_of(PROGRESS_RECORDS) {
         (count.progress)(count.done, count.total);
     }
     Ok(())

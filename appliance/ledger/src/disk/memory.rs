@@ -52,6 +52,7 @@ struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+    writes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +99,28 @@ impl MemDisk {
         self.world.lock().failing.is_none()
     }
 
+    /// Number of writes and length changes that a crash could still undo.
+    #[must_use]
+    pub fn unsynced_writes(&self) -> usize {
+        self.world
+            .lock()
+            .inodes
+            .iter()
+            .map(|inode| inode.unsynced.len())
+            .sum()
+    }
+
+    /// Number of writes to a file so far, that of its first content included.
+    #[must_use]
+    pub fn writes_to(&self, path: impl AsRef<Path>) -> u64 {
+        let world = self.world.lock();
+        let inode = world
+            .names
+            .get(path.as_ref())
+            .and_then(|inode| world.inodes.get(*inode));
+        inode.map_or(0, |inode| inode.writes)
+    }
+
     /// Puts a file there, durably.
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
         let mut world = self.world.lock();
@@ -105,7 +128,7 @@ impl MemDisk {
         world.inodes.push(Inode {
             now,
             durable,
-            unsynced: Vec::new(),
+            ..Inode::default()
         });
         let inode = world.inodes.len() - 1;
         world.names.insert(path.as_ref().to_path_buf(), inode);
@@ -199,6 +222,7 @@ impl Inode {
 
     fn write(&mut self, offset: usize, bytes: &[u8]) {
         overwrite(&mut self.now, offset, bytes);
+        self.writes += 1;
         self.unsynced.push(Change::Write {
             offset,
             bytes: bytes.to_vec(),
