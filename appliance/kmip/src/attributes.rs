@@ -320,23 +320,17 @@ impl Attribute {
         })
     }
 
-    /// Writes the structure Attribute of 1.x, or nothing if `version` does not know it.
+    /// Writes the structure Attribute of 1.x.
     fn write_named(&self, w: &mut Writer<'_>, version: ProtocolVersion) {
-        if !self.name.is_known_to(version) {
-            return;
-        }
         w.structure(Tag::ATTRIBUTE, |w| {
-            self.name.write(w, version);
+            w.text(Tag::ATTRIBUTE_NAME, &self.name.to_string());
             w.optional_integer(Tag::ATTRIBUTE_INDEX, self.index.map(wire_index));
             self.write_value(Tag::ATTRIBUTE_VALUE, w, version);
         });
     }
 
-    /// Writes the field of 2.x, or nothing if `version` does not know it.
+    /// Writes the field of 2.x.
     fn write_tagged(&self, w: &mut Writer<'_>, version: ProtocolVersion) {
-        if !self.name.is_known_to(version) {
-            return;
-        }
         match &self.name {
             AttributeName::Standard(tag) => self.write_value(*tag, w, version),
             AttributeName::Vendor { vendor, name } => w.structure(Tag::ATTRIBUTE, |w| {
@@ -356,7 +350,9 @@ impl Attribute {
     }
 
     /// Writes one attribute where a payload has exactly one: `Attribute` in 1.x, a structure
-    /// `wrapper` (New Attribute, Current Attribute) in 2.x.
+    /// `wrapper` (New Attribute, Current Attribute) in 2.x. It is written even if `version` does
+    /// not have it, because the payload is nothing without it, and in a response it is the
+    /// attribute that the client itself named.
     pub(crate) fn write_in(&self, wrapper: Tag, w: &mut Writer<'_>, version: ProtocolVersion) {
         if version.names_attributes() {
             self.write_named(w, version);
@@ -532,7 +528,10 @@ impl Template {
 }
 
 fn write_each(attributes: &[Attribute], w: &mut Writer<'_>, version: ProtocolVersion) {
-    for attribute in attributes {
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.name.is_known_to(version))
+    {
         if version.names_attributes() {
             attribute.write_named(w, version);
         } else {

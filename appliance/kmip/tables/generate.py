@@ -48,8 +48,8 @@ ALGORITHMS = {"Block Cipher Mode", "Cryptographic Algorithm", "DRBG Algorithm", 
               "RNG Algorithm", "RNG Mode", "Recommended Curve", "Shredding Algorithm"}
 # Enumerations of which the standard fixes no value: all are extensions.
 OPEN = ["Opaque Data Type"]
-# Names that differ between the sources; the later specification wins.
-SPELLING = {"Not Authorized": "Not Authorised", "Object archived": "Object Archived",
+# Names that differ between the sources, of which the later specification wins, and misspellings.
+SPELLING = {"MFG1": "MGF1", "Not Authorized": "Not Authorised", "Object archived": "Object Archived",
             "AuthenticatedEncryption Additional Data": "Authenticated Encryption Additional Data"}
 
 

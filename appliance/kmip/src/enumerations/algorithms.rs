@@ -201,7 +201,7 @@ enumeration! {
 enumeration! {
     /// Mask Generator (KMIP 1.4 §9.1.3.2.49).
     MaskGenerator
-    0x01 MFG1 "MFG1";
+    0x01 MGF1 "MGF1";
 }
 
 enumeration! {
