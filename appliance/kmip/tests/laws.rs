@@ -28,19 +28,19 @@ fn response_bytes(response: &Response) -> Vec<u8> {
 /// Accepted or not, nothing panics. What is accepted can be written for its version and read
 /// again; what that version does not know falls away in the first pass, nothing in the second.
 fn read_anyhow(bytes: &[u8]) {
-    if let Ok(root) = ttlv::check(bytes, &limits()) {
-        if let Ok(item) = Item::read(&root) {
-            let mut again = Vec::new();
-            item.write(&mut Writer::new(&mut again));
-            assert_eq!(again, bytes, "an accepted tree has one byte form");
-        }
+    if let Ok(root) = ttlv::check(bytes, &limits())
+        && let Ok(item) = Item::read(&root)
+    {
+        let mut again = Vec::new();
+        item.write(&mut Writer::new(&mut again));
+        assert_eq!(again, bytes, "an accepted tree has one byte form");
     }
-    if let Ok(request) = Request::decode(bytes, &limits()) {
-        if request.items.iter().all(|item| item.payload.is_ok()) {
-            let told = Request::decode(&request_bytes(&request), &limits()).unwrap();
-            let again = Request::decode(&request_bytes(&told), &limits());
-            assert_eq!(again, Ok(told));
-        }
+    if let Ok(request) = Request::decode(bytes, &limits())
+        && request.items.iter().all(|item| item.payload.is_ok())
+    {
+        let told = Request::decode(&request_bytes(&request), &limits()).unwrap();
+        let again = Request::decode(&request_bytes(&told), &limits());
+        assert_eq!(again, Ok(told));
     }
     if let Ok(response) = Response::decode(bytes, &limits()) {
         let told = Response::decode(&response_bytes(&response), &limits()).unwrap();
