@@ -3,8 +3,9 @@
 //! `node` starts and ends the program, `client` talks KMIP to it, `load` works on many connections
 //! at once, `oracle` remembers what was promised and judges what came of it, `python` keeps the
 //! stock clients, `power` loads the preload shim of `tests/lossy` and cuts the power, `dice` makes
-//! choices from a seed. The suites are in `tests/tests/`, one file per thing promised. Each reads its
-//! bounds from `$STRONGROOM_ROUNDS` and `$STRONGROOM_EVENTS`; `scripts/test --full` raises them.
+//! choices from a seed. The suites are in `tests/tests/`, one file per thing promised. Bounds come
+//! from `$STRONGROOM_ROUNDS` and `$STRONGROOM_EVENTS`, which `scripts/test --full` raises, and
+//! choices from `$STRONGROOM_SEED`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code panics
 
 pub mod client;

@@ -38,7 +38,7 @@ pub fn program(name: &str, variable: &str, package: &str) -> Result<PathBuf> {
     let flag = if release { " --release" } else { "" };
     ensure!(
         path.exists(),
-        "{} is not there; build it with `cargo build{flag} -p {package}`, or name one in ${variable}",
+        "{} is not there; `cargo build{flag} -p {package}` makes it, or name one in ${variable}",
         path.display(),
     );
     Ok(path)

@@ -1,9 +1,9 @@
 //! The journal: what the shim writes before and after each call, and `lossy-cut` reads.
 //!
-//! One record = length (u32 LE) ‖ kind (u8) ‖ fields; integers little-endian, byte strings preceded
-//! by their length (u32). A record's *position* is its byte offset in the journal; a sync record
-//! says up to which position its file or folder became durable. A torn last record is one whose
-//! operation never began.
+//! One record = length (u32 LE) ‖ kind (u8) ‖ fields; integers little-endian, byte strings
+//! preceded by their length (u32). A record's *position* is its byte offset in the journal; a sync
+//! record says up to which position its file or folder became durable. A torn last record is one
+//! whose operation never began.
 
 /// One thing that happened, or is about to.
 #[derive(Clone, Debug, PartialEq, Eq)]

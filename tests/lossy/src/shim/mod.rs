@@ -6,15 +6,15 @@
 //! made changes durable. After the kill, `lossy-cut` undoes what was not durable, wholly or by a
 //! seeded choice per 4 KiB page, and leaves the folder as a power cut might.
 //!
-//! | variable | meaning |
-//! |---|---|
-//! | `LOSSY_ROOT` | folder watched; nothing outside is touched |
-//! | `LOSSY_JOURNAL` | journal file, same file system, outside the root; none = faults only |
-//! | `LOSSY_STRICT_DIRS` | `1` (default): names need an fsync of their folder; `0`: like ext4, an fsync of the file carries the names of its folder along |
-//! | `LOSSY_FAIL` | `enospc`: changes that need new space fail; `enospc-all`: every write fails (copy-on-write disks); `eio`: writes and syncs fail; `eio-sync`: syncs fail |
-//! | `LOSSY_FAIL_WHEN` | the fault is on while this file exists |
-//! | `LOSSY_FAIL_PATH` | only files whose path contains this |
-//! | `LOSSY_KILL_AT` | the process kills itself before its n-th change or sync |
+//! * `LOSSY_ROOT`: the folder watched; nothing outside is touched.
+//! * `LOSSY_JOURNAL`: the journal, on the same file system, outside the root; none = faults only.
+//! * `LOSSY_STRICT_DIRS`: `1` (default): names need an fsync of their folder; `0`: like ext4, an
+//!   fsync of a file carries the names of its folder along.
+//! * `LOSSY_FAIL`: `enospc`: changes that need new space fail; `enospc-all`: every write fails
+//!   (copy-on-write disks); `eio`: writes and syncs fail; `eio-sync`: syncs fail.
+//! * `LOSSY_FAIL_WHEN`: the fault is on while this file exists.
+//! * `LOSSY_FAIL_PATH`: only files whose path contains this.
+//! * `LOSSY_KILL_AT`: the process kills itself before its n-th change or sync.
 //!
 //! Durable means: `fsync`, `fdatasync` (of the file: content and size; of a folder: its names),
 //! `O_SYNC`/`O_DSYNC`, `sync`, `syncfs`. `sync_file_range` and `close` make nothing durable and so
