@@ -361,3 +361,6 @@ pub(crate) fn choose(
         (Err(a), Err(b)) => Err([a, b]),
     }
 }
+
+#[cfg(test)]
+mod tests;

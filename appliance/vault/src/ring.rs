@@ -213,6 +213,11 @@ impl Config {
         provider::unwrap(&self.name_key(name)?, sealed)
     }
 
+    #[cfg(test)]
+    pub(crate) fn danger_kek(&self) -> Vec<u8> {
+        self.kek.expose().to_vec()
+    }
+
     fn name_key(&self, name: &str) -> Result<Secret, ProviderFault> {
         let context: [&[u8]; 2] = [self.cluster.as_bytes(), name.as_bytes()];
         provider::derive(&self.kek, "strongroom secret", &context)

@@ -346,6 +346,18 @@ pub(crate) enum Held {
     Pkcs11 { hsm: Arc<Hsm> },
 }
 
+#[cfg(test)]
+impl Held {
+    pub(crate) fn danger_key(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Passphrase { wrapping } | Self::KeyFile { wrapping, .. } => {
+                Some(wrapping.expose().to_vec())
+            }
+            Self::Pkcs11 { .. } => None,
+        }
+    }
+}
+
 /// A slot with the new root in it. Nothing that opens the old root is gone until [`finish`] is
 /// called, after the keys folder holds the new record.
 ///

@@ -302,10 +302,11 @@ impl Vault {
             root,
             config,
             held,
-            untidy: false,
+            untidy: true,
         };
         // A disk that cannot be written must not keep the keys from being served.
-        keys.untidy = keys.settle().is_err() || keys.tidy(id).is_err();
+        // What could not be finished shows in `slot_health`, and the next change tries again.
+        let _ = keys.settle();
         Ok(Self {
             cluster,
             ring: RwLock::new(Arc::new(ring)),
@@ -611,6 +612,29 @@ impl Vault {
         self.ring().danger_kek(epoch)
     }
 
+    /// Every key this vault holds in memory, for the attacker of the canary test.
+    #[cfg(test)]
+    pub(crate) fn danger_all_keys(&self) -> Vec<Vec<u8>> {
+        let keys = self.keys.lock();
+        let ring = self.ring();
+        let mut all: Vec<Vec<u8>> = ring
+            .epochs()
+            .into_iter()
+            .filter_map(|epoch| ring.danger_kek(epoch))
+            .collect();
+        all.push(keys.root.key().expose().to_vec());
+        all.push(keys.config.danger_kek());
+        for (name, sealed) in &keys.body.secrets {
+            let secret = keys
+                .config
+                .open(name, sealed)
+                .expect("the vault opens its own secrets");
+            all.push(secret.expose().to_vec());
+        }
+        all.extend(keys.held.values().filter_map(Held::danger_key));
+        all
+    }
+
     /// Puts a slot of a kind that this version cannot make into the folder.
     #[cfg(test)]
     pub(crate) fn danger_add_foreign_slot(&self, kind: u8) -> SlotId {
@@ -643,21 +667,21 @@ impl Keys {
         written
     }
 
+    /// Finishes what an earlier change left undone: first the copies, then the key files, because a
+    /// copy that may yet win needs its key.
     fn settle(&mut self) -> Result<(), KeysWriteFault> {
         let folder_key = self.root.folder_key()?;
-        self.folder.settle(&self.body, &folder_key)
-    }
-
-    fn tidy(&self, id: SlotId) -> Result<(), SlotFault> {
-        let slot = self
-            .body
-            .slots
-            .iter()
-            .find(|slot| slot.id == id)
-            .zip(self.held.get(&id));
-        slot.map_or(Ok(()), |(record, held)| {
-            record.tidy(self.folder.disk(), held)
-        })
+        self.folder.settle(&self.body, &folder_key)?;
+        if self.untidy {
+            let disk = self.folder.disk();
+            let tidy = |slot: &SlotRecord| {
+                self.held
+                    .get(&slot.id)
+                    .is_none_or(|held| slot.tidy(disk, held).is_ok())
+            };
+            self.untidy = !self.body.slots.iter().all(tidy);
+        }
+        Ok(())
     }
 
     /// A new root wrapped in every slot, or the slots that do not allow it. Nothing in the keys
@@ -714,6 +738,7 @@ impl Keys {
                 });
             }
         }
+        self.untidy |= !left_behind.is_empty();
         left_behind
     }
 }

@@ -19,12 +19,20 @@ const NOW: i64 = 1_800_000_000;
 
 fn days(from: i64, to: i64) -> Validity {
     let at = |days: i64| Time::from_seconds(NOW + days * DAY);
-    Validity { not_before: at(from), not_after: at(to) }
+    Validity {
+        not_before: at(from),
+        not_after: at(to),
+    }
 }
 
 fn vault(folder: &tempfile::TempDir) -> Vault {
     let slot = NewSlot::new(Credential::KeyFile(folder.path().join("unlock.key")));
-    Vault::initialise(&folder.path().join("keys"), ClusterId::from_bytes([1; 16]), slot).unwrap()
+    Vault::initialise(
+        &folder.path().join("keys"),
+        ClusterId::from_bytes([1; 16]),
+        slot,
+    )
+    .unwrap()
 }
 
 fn name(text: &str) -> Name {
@@ -33,7 +41,10 @@ fn name(text: &str) -> Name {
 
 fn server_profile(validity: Validity) -> ServerProfile {
     let loopback = SubjectName::Ip("127.0.0.1".parse().unwrap());
-    ServerProfile { names: vec![SubjectName::Dns("localhost".into()), loopback], validity }
+    ServerProfile {
+        names: vec![SubjectName::Dns("localhost".into()), loopback],
+        validity,
+    }
 }
 
 #[test]
@@ -41,14 +52,27 @@ fn the_ca_is_created_once_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let vault = vault(&folder);
     assert!(matches!(vault.local_ca(), Err(CaFault::Absent)));
-    let made = vault.create_local_ca("Strongroom Local CA", days(-1, 3650)).unwrap();
-    assert!(matches!(vault.create_local_ca("Another", days(-1, 9)), Err(CaFault::Exists)));
+    let made = vault
+        .create_local_ca("Strongroom Local CA", days(-1, 3650))
+        .unwrap();
+    assert!(matches!(
+        vault.create_local_ca("Another", days(-1, 9)),
+        Err(CaFault::Exists)
+    ));
     let again = vault.local_ca().unwrap();
     assert_eq!(again.certificate(), made.certificate());
     let (_, certificate) = X509Certificate::from_der(&made.certificate().der).unwrap();
     assert!(certificate.is_ca());
     assert_eq!(certificate.subject(), certificate.issuer());
-    assert_eq!(certificate.basic_constraints().unwrap().unwrap().value.path_len_constraint, Some(0));
+    assert_eq!(
+        certificate
+            .basic_constraints()
+            .unwrap()
+            .unwrap()
+            .value
+            .path_len_constraint,
+        Some(0)
+    );
     let usage = certificate.key_usage().unwrap().unwrap().value;
     assert!(usage.key_cert_sign() && usage.crl_sign() && !usage.digital_signature());
 }
@@ -65,14 +89,23 @@ fn a_client_certificate_follows_the_profile() {
     assert_eq!(subject[0].as_str().unwrap(), "netapp-svm1");
     assert_eq!(subject.len(), 1);
     assert!(!certificate.is_ca());
-    assert!(certificate.basic_constraints().unwrap().is_some(), "says that it is no CA");
+    assert!(
+        certificate.basic_constraints().unwrap().is_some(),
+        "says that it is no CA"
+    );
     let usage = certificate.extended_key_usage().unwrap().unwrap().value;
     assert!(usage.client_auth && !usage.server_auth && !usage.any);
     assert_eq!(certificate.raw_serial(), recorded.serial);
     assert_eq!(certificate.validity().not_before.timestamp(), NOW + DAY);
-    assert_eq!(certificate.validity().not_after.timestamp(), NOW + 365 * DAY);
+    assert_eq!(
+        certificate.validity().not_after.timestamp(),
+        NOW + 365 * DAY
+    );
     assert_eq!(recorded.validity, days(1, 365));
-    assert_eq!(recorded.fingerprint.as_bytes(), &provider::sha256(&[&recorded.der]));
+    assert_eq!(
+        recorded.fingerprint.as_bytes(),
+        &provider::sha256(&[&recorded.der])
+    );
     let pem = CertificateDer::from_pem_slice(recorded.pem.as_bytes()).unwrap();
     assert_eq!(pem.as_ref(), recorded.der);
     let debug = format!("{client:?}");
@@ -84,12 +117,22 @@ fn a_server_certificate_has_its_names_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let vault = vault(&folder);
     vault.create_local_ca("CA", days(0, 3650)).unwrap();
-    let issued = vault.issue_server_identity(&name("doors"), &server_profile(days(0, 90))).unwrap();
+    let issued = vault
+        .issue_server_identity(&name("doors"), &server_profile(days(0, 90)))
+        .unwrap();
     let (_, certificate) = X509Certificate::from_der(&issued.der).unwrap();
-    let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
+    let names = &certificate
+        .subject_alternative_name()
+        .unwrap()
+        .unwrap()
+        .value
+        .general_names;
     assert_eq!(
         names[..],
-        [GeneralName::DNSName("localhost"), GeneralName::IPAddress(&[127, 0, 0, 1])]
+        [
+            GeneralName::DNSName("localhost"),
+            GeneralName::IPAddress(&[127, 0, 0, 1])
+        ]
     );
     let usage = certificate.extended_key_usage().unwrap().unwrap().value;
     assert!(usage.server_auth && !usage.client_auth);
@@ -105,32 +148,66 @@ fn what_the_profile_forbids_is_refused() {
         assert!(matches!(refused, Err(CaFault::CaName(_))), "{bad:?}");
     }
     for (from, to) in [(10, 10), (10, 9), (0, 4_000_000)] {
-        assert!(matches!(vault.create_local_ca("CA", days(from, to)), Err(CaFault::Validity)));
+        assert!(matches!(
+            vault.create_local_ca("CA", days(from, to)),
+            Err(CaFault::Validity)
+        ));
     }
     let ca = vault.create_local_ca("CA", days(0, 100)).unwrap();
     for (from, to) in [(-1, 50), (50, 101), (101, 200)] {
         let refused = ca.issue_client(&name("a"), days(from, to));
-        assert!(matches!(refused, Err(CaFault::OutlivesCa)), "{from} to {to}");
+        assert!(
+            matches!(refused, Err(CaFault::OutlivesCa)),
+            "{from} to {to}"
+        );
     }
     ca.issue_client(&name("a"), days(0, 100)).unwrap();
-    for bad in ["", "*.example.org", "a b", "-a", "a-", "a..b", "ä.example", &"a".repeat(64)] {
-        let profile =
-            ServerProfile { names: vec![SubjectName::Dns(bad.into())], validity: days(0, 9) };
+    for bad in [
+        "",
+        "*.example.org",
+        "a b",
+        "-a",
+        "a-",
+        "a..b",
+        "ä.example",
+        &"a".repeat(64),
+    ] {
+        let profile = ServerProfile {
+            names: vec![SubjectName::Dns(bad.into())],
+            validity: days(0, 9),
+        };
         let refused = ca.issue_server(&profile);
         assert!(matches!(refused, Err(CaFault::ServerName(_))), "{bad:?}");
     }
-    let none = ServerProfile { names: vec![], validity: days(0, 9) };
-    assert!(matches!(ca.issue_server(&none), Err(CaFault::ServerName(_))));
+    let none = ServerProfile {
+        names: vec![],
+        validity: days(0, 9),
+    };
+    assert!(matches!(
+        ca.issue_server(&none),
+        Err(CaFault::ServerName(_))
+    ));
     let many = SubjectName::Dns("a.example".into());
-    let many = ServerProfile { names: vec![many; SERVER_NAMES_MAX + 1], validity: days(0, 9) };
-    assert!(matches!(ca.issue_server(&many), Err(CaFault::ServerName(_))));
+    let many = ServerProfile {
+        names: vec![many; SERVER_NAMES_MAX + 1],
+        validity: days(0, 9),
+    };
+    assert!(matches!(
+        ca.issue_server(&many),
+        Err(CaFault::ServerName(_))
+    ));
 }
 
 #[test]
 fn serial_numbers_are_positive_long_and_different() {
-    let serials: std::collections::BTreeSet<_> = (0..64).map(|_| random_serial().unwrap()).collect();
+    let serials: std::collections::BTreeSet<_> =
+        (0..64).map(|_| random_serial().unwrap()).collect();
     assert_eq!(serials.len(), 64);
-    assert!(serials.iter().all(|serial| (0x40..=0x7F).contains(&serial[0])));
+    assert!(
+        serials
+            .iter()
+            .all(|serial| (0x40..=0x7F).contains(&serial[0]))
+    );
 }
 
 #[derive(Debug)]
@@ -138,13 +215,17 @@ struct At(i64);
 
 impl TimeProvider for At {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.0).unwrap())))
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(
+            u64::try_from(self.0).unwrap(),
+        )))
     }
 }
 
 fn roots(ca: &LocalCa) -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(ca.certificate().der.clone())).unwrap();
+    roots
+        .add(CertificateDer::from(ca.certificate().der.clone()))
+        .unwrap();
     Arc::new(roots)
 }
 
@@ -152,8 +233,9 @@ fn roots(ca: &LocalCa) -> Arc<RootCertStore> {
 fn handshake(vault: &Vault, client: &ClientCredential, at: i64) -> Result<Vec<u8>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let ca = vault.local_ca().unwrap();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(roots(&ca), provider.clone()).build().unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(&ca), provider.clone())
+        .build()
+        .unwrap();
     let identity = vault.server_identity(&name("doors")).unwrap();
     let server = ServerConfig::builder_with_details(provider.clone(), Arc::new(At(at)))
         .with_safe_default_protocol_versions()?
@@ -187,8 +269,13 @@ fn client_and_server_shake_hands_with_what_was_issued() {
     let vault = vault(&folder);
     let ca = vault.create_local_ca("CA", days(0, 3650)).unwrap();
     let client = ca.issue_client(&name("demo"), days(0, 90)).unwrap();
-    assert!(matches!(vault.server_identity(&name("doors")), Err(crate::TlsFault::Absent(_))));
-    vault.issue_server_identity(&name("doors"), &server_profile(days(0, 90))).unwrap();
+    assert!(matches!(
+        vault.server_identity(&name("doors")),
+        Err(crate::TlsFault::Absent(_))
+    ));
+    vault
+        .issue_server_identity(&name("doors"), &server_profile(days(0, 90)))
+        .unwrap();
     let seen = handshake(&vault, &client, NOW + DAY).unwrap();
     assert_eq!(seen, client.certificate.der);
     // Not before its time and not after it, and not with a certificate of another CA.
@@ -208,7 +295,9 @@ fn the_ca_and_the_identities_survive_a_restart() {
     let first = vault(&folder);
     let ca = first.create_local_ca("CA", days(0, 3650)).unwrap();
     let client = ca.issue_client(&name("demo"), days(0, 90)).unwrap();
-    first.issue_server_identity(&name("doors"), &server_profile(days(0, 90))).unwrap();
+    first
+        .issue_server_identity(&name("doors"), &server_profile(days(0, 90)))
+        .unwrap();
     drop((first, ca));
     let credential = Credential::KeyFile(folder.path().join("unlock.key"));
     let again = Vault::unlock(&folder.path().join("keys"), &credential).unwrap();

@@ -25,7 +25,10 @@ fn sha256_of_fips_180_4() {
 
 #[test]
 fn hmac_of_rfc_4231_case_2() {
-    let tag = hmac_sha256(&Secret::copy_of(b"Jefe"), &[b"what do ya want ", b"for nothing?"]);
+    let tag = hmac_sha256(
+        &Secret::copy_of(b"Jefe"),
+        &[b"what do ya want ", b"for nothing?"],
+    );
     let known = hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     assert_eq!(tag.to_vec(), known);
 }
@@ -93,7 +96,12 @@ fn the_fixed_input_is_label_zero_context_length() {
 #[test]
 fn pbkdf2_of_rfc_7914() {
     for (passphrase, salt, iterations, known) in [
-        ("passwd", "salt", 1, "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc"),
+        (
+            "passwd",
+            "salt",
+            1,
+            "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc",
+        ),
         (
             "Password",
             "NaCl",
@@ -103,7 +111,10 @@ fn pbkdf2_of_rfc_7914() {
     ] {
         let passphrase = Secret::copy_of(passphrase.as_bytes());
         let iterations = NonZeroU32::new(iterations).unwrap();
-        assert_eq!(stretch(&passphrase, salt.as_bytes(), iterations).expose(), hex(known));
+        assert_eq!(
+            stretch(&passphrase, salt.as_bytes(), iterations).expose(),
+            hex(known)
+        );
     }
 }
 
@@ -111,8 +122,10 @@ fn pbkdf2_of_rfc_7914() {
 fn gcm_of_mcgrew_and_viega_case_16() {
     let key = secret("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
     let aad = hex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
-    let plain = hex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72\
-         1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39");
+    let plain = hex(
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72\
+         1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+    );
     let sealed = hex("cafebabefacedbaddecaf888\
          522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa\
          8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662\
@@ -156,7 +169,10 @@ fn one_unapproved_part_makes_the_whole_unapproved() {
     for (parts, whole) in [
         (&[ApprovedModule, ApprovedModule][..], ApprovedModule),
         (&[ApprovedModule, ApprovedAlgorithm], ApprovedAlgorithm),
-        (&[ApprovedModule, NotApproved, ApprovedAlgorithm], NotApproved),
+        (
+            &[ApprovedModule, NotApproved, ApprovedAlgorithm],
+            NotApproved,
+        ),
         (&[], NotApproved),
     ] {
         assert_eq!(least(parts.iter().copied()), whole);

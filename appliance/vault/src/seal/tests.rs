@@ -10,7 +10,9 @@ const UID: Uid = Uid::from_bytes([0x22; 16]);
 
 fn hex(text: &str) -> Vec<u8> {
     let digits = (0..text.len()).step_by(2);
-    digits.map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    digits
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+        .collect()
 }
 
 fn counting(len: usize) -> Vec<u8> {
@@ -22,12 +24,20 @@ fn kek() -> Secret {
 }
 
 fn sealer(kek: &Secret) -> Sealer<'_> {
-    Sealer { kek, epoch: Epoch(7), cluster: &CLUSTER, uid: &UID }
+    Sealer {
+        kek,
+        epoch: Epoch(7),
+        cluster: &CLUSTER,
+        uid: &UID,
+    }
 }
 
 fn ring(epochs: &[u32]) -> Ring {
     let kek = |epoch: u32| Secret::copy_of(&[u8::try_from(epoch).unwrap(); 32]);
-    Ring::from_keks(CLUSTER, epochs.iter().map(|epoch| (Epoch(*epoch), kek(*epoch))))
+    Ring::from_keks(
+        CLUSTER,
+        epochs.iter().map(|epoch| (Epoch(*epoch), kek(*epoch))),
+    )
 }
 
 /// Both values were computed by another implementation (Python's `hmac` and `cryptography`).
@@ -43,7 +53,9 @@ fn form_1_is_what_the_module_says() {
     );
     assert_eq!(sealed, known);
     let commitment = hex("8f9eb1edd340039cb0187e5c34b8a155bd69b4239b8c57f3a9ba97e9db7cb5e6");
-    let opened = sealer(&kek).open(&known, &commitment.try_into().unwrap()).unwrap();
+    let opened = sealer(&kek)
+        .open(&known, &commitment.try_into().unwrap())
+        .unwrap();
     assert!(opened.ct_eq(&material));
 }
 
@@ -52,7 +64,9 @@ fn form_1_is_what_the_module_says() {
 fn form_2_is_what_the_module_says() {
     let kek = kek();
     let data_key = Secret::copy_of(&[0x55; KEY_BYTES]);
-    let mut sealed = sealer(&kek).wrap(Form::DataKey, &[0x33; SALT_BYTES], &data_key).unwrap();
+    let mut sealed = sealer(&kek)
+        .wrap(Form::DataKey, &[0x33; SALT_BYTES], &data_key)
+        .unwrap();
     let known = hex(
         "000000070202904d0dffc99d978edf19857ab05d1a9b3b6a85d6624136720417b839c5fa26897e7abd12a6\
          34db7179e907764a90a3759063839a7a7afd",
@@ -70,7 +84,9 @@ fn form_2_is_what_the_module_says() {
     let digest = hex("a954553bcb332d28299fb238a3e49858cfdb995a267d2664db968046f6c26934");
     assert_eq!(provider::sha256(&[&sealed]).to_vec(), digest);
     let commitment = hex("be92b9b069d02bc809d1e69105d2b4dcdcad76d7783a404aec182cae960940a2");
-    let opened = sealer(&kek).open(&sealed, &commitment.try_into().unwrap()).unwrap();
+    let opened = sealer(&kek)
+        .open(&sealed, &commitment.try_into().unwrap())
+        .unwrap();
     assert_eq!(opened.expose(), counting(1025));
 }
 
@@ -96,23 +112,34 @@ fn lengths_at_the_edges() {
 fn no_altered_bit_opens_a_key() {
     let ring = ring(&[1, 2, 3]);
     let material = Secret::take(counting(32));
-    let Sealed { bytes, commitment, .. } = ring.seal(&UID, &material).unwrap();
+    let Sealed {
+        bytes, commitment, ..
+    } = ring.seal(&UID, &material).unwrap();
     ring.open(&UID, &bytes, &commitment).unwrap();
     for bit in 0..bytes.len() * 8 {
         let mut altered = bytes.clone();
         altered[bit / 8] ^= 1 << (bit % 8);
-        assert!(ring.open(&UID, &altered, &commitment).is_err(), "sealed bit {bit}");
+        assert!(
+            ring.open(&UID, &altered, &commitment).is_err(),
+            "sealed bit {bit}"
+        );
     }
     for bit in 0..256 {
         let mut altered = commitment;
         altered[bit / 8] ^= 1 << (bit % 8);
         let refused = ring.open(&UID, &bytes, &altered).unwrap_err();
-        assert_eq!(refused, OpenFault::CommitmentMismatch, "commitment bit {bit}");
+        assert_eq!(
+            refused,
+            OpenFault::CommitmentMismatch,
+            "commitment bit {bit}"
+        );
     }
     for bit in 0..128 {
         let mut altered = *UID.as_bytes();
         altered[bit / 8] ^= 1 << (bit % 8);
-        let refused = ring.open(&Uid::from_bytes(altered), &bytes, &commitment).unwrap_err();
+        let refused = ring
+            .open(&Uid::from_bytes(altered), &bytes, &commitment)
+            .unwrap_err();
         assert_eq!(refused, OpenFault::Refused, "identifier bit {bit}");
     }
 }
@@ -123,11 +150,18 @@ fn no_truncation_or_extension_opens() {
     for len in [32, 1500] {
         let sealed = ring.seal(&UID, &Secret::take(counting(len))).unwrap();
         for cut in 0..sealed.bytes.len() {
-            assert!(ring.open(&UID, &sealed.bytes[..cut], &sealed.commitment).is_err(), "{cut}");
+            assert!(
+                ring.open(&UID, &sealed.bytes[..cut], &sealed.commitment)
+                    .is_err(),
+                "{cut}"
+            );
         }
         for extra in 1..=16 {
             let longer = [&sealed.bytes[..], &vec![0; extra]].concat();
-            assert!(ring.open(&UID, &longer, &sealed.commitment).is_err(), "+{extra}");
+            assert!(
+                ring.open(&UID, &longer, &sealed.commitment).is_err(),
+                "+{extra}"
+            );
         }
     }
 }
@@ -135,8 +169,10 @@ fn no_truncation_or_extension_opens() {
 #[test]
 fn another_cluster_and_another_epochs_key_do_not_open() {
     let sealed = ring(&[1]).seal(&UID, &Secret::take(counting(32))).unwrap();
-    let other_cluster =
-        Ring::from_keks(ClusterId::from_bytes([9; 16]), [(Epoch(1), Secret::copy_of(&[1; 32]))]);
+    let other_cluster = Ring::from_keks(
+        ClusterId::from_bytes([9; 16]),
+        [(Epoch(1), Secret::copy_of(&[1; 32]))],
+    );
     let other_key = Ring::from_keks(CLUSTER, [(Epoch(1), Secret::copy_of(&[2; 32]))]);
     for ring in [other_cluster, other_key] {
         let refused = ring.open(&UID, &sealed.bytes, &sealed.commitment);
@@ -167,7 +203,11 @@ fn resealing_is_the_same_on_every_node_and_leaves_the_body_alone() {
         let moved = one.reseal(&UID, &sealed.bytes).unwrap();
         assert_eq!(moved, other.reseal(&UID, &sealed.bytes).unwrap());
         assert_eq!(sealed_epoch(&moved), Some(Epoch(2)));
-        assert_eq!(one.reseal(&UID, &moved).unwrap(), moved, "in the current epoch already");
+        assert_eq!(
+            one.reseal(&UID, &moved).unwrap(),
+            moved,
+            "in the current epoch already"
+        );
         if len > DIRECT_BYTES_MAX {
             let body = HEAD_BYTES + WRAPPED_DATA_KEY_BYTES;
             assert_eq!(moved[body..], sealed.bytes[body..]);

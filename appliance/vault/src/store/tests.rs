@@ -38,7 +38,10 @@ fn sealed(epoch: u32, text: &str) -> Vec<u8> {
 }
 
 fn put(n: u8, epoch: u32, text: &str) -> StoreOp {
-    StoreOp::Put { uid: uid(n), sealed: sealed(epoch, text) }
+    StoreOp::Put {
+        uid: uid(n),
+        sealed: sealed(epoch, text),
+    }
 }
 
 fn delete(n: u8) -> StoreOp {
@@ -85,9 +88,15 @@ fn a_destroyed_object_never_comes_back() {
         let refused = store.apply(3, &[put(3, 1, "c"), put(n, 1, "a")]);
         assert!(matches!(refused, Err(StoreFault::Destroyed(found)) if found == uid(n)));
         // All of the batch or nothing.
-        assert_eq!((store.get(&uid(3)).unwrap(), store.applied_index()), (None, 2));
+        assert_eq!(
+            (store.get(&uid(3)).unwrap(), store.applied_index()),
+            (None, 2)
+        );
     }
-    assert_eq!(store.epoch_counts().unwrap(), BTreeMap::from([(Epoch(1), 1)]));
+    assert_eq!(
+        store.epoch_counts().unwrap(),
+        BTreeMap::from([(Epoch(1), 1)])
+    );
     // Deleting again changes nothing, after a restart neither.
     store.apply(3, &[delete(1)]).unwrap();
     store.flush().unwrap();
@@ -101,11 +110,23 @@ fn a_destroyed_object_never_comes_back() {
 fn bytes_are_not_replaced_and_must_carry_an_epoch() {
     let store = Folder::new().open();
     store.apply(1, &[put(1, 1, "a")]).unwrap();
-    assert!(matches!(store.apply(2, &[put(1, 1, "x")]), Err(StoreFault::Occupied(_))));
+    assert!(matches!(
+        store.apply(2, &[put(1, 1, "x")]),
+        Err(StoreFault::Occupied(_))
+    ));
     store.apply(2, &[put(1, 1, "a")]).unwrap();
-    assert_eq!(store.epoch_counts().unwrap(), BTreeMap::from([(Epoch(1), 1)]));
-    let short = StoreOp::Put { uid: uid(2), sealed: vec![0, 0, 1] };
-    assert!(matches!(store.apply(3, &[short]), Err(StoreFault::Malformed(_))));
+    assert_eq!(
+        store.epoch_counts().unwrap(),
+        BTreeMap::from([(Epoch(1), 1)])
+    );
+    let short = StoreOp::Put {
+        uid: uid(2),
+        sealed: vec![0, 0, 1],
+    };
+    assert!(matches!(
+        store.apply(3, &[short]),
+        Err(StoreFault::Malformed(_))
+    ));
 }
 
 #[test]
@@ -128,7 +149,11 @@ fn a_power_cut_goes_back_to_the_last_flush_and_the_log_repeats_the_rest() {
         let after = folder.power_cut();
         let again = after.open();
         let durable = again.durable_index();
-        assert_eq!(usize::try_from(durable).unwrap(), flushed, "not beyond, not behind the flush");
+        assert_eq!(
+            usize::try_from(durable).unwrap(),
+            flushed,
+            "not beyond, not behind the flush"
+        );
         assert_eq!(again.applied_index(), durable);
         for (index, batch) in (1..).zip(&batches) {
             again.apply(index, batch).unwrap();
@@ -157,9 +182,21 @@ fn a_rotation_goes_on_where_a_power_cut_left_it() {
     let store = folder.open();
     let ops: Vec<StoreOp> = (1..=100).map(|n| put(n, 1, "text")).collect();
     store.apply(1, &ops).unwrap();
-    assert_eq!(store.reseal_batch(Epoch(2), 30, to_epoch(2)).unwrap().remaining, 70);
+    assert_eq!(
+        store
+            .reseal_batch(Epoch(2), 30, to_epoch(2))
+            .unwrap()
+            .remaining,
+        70
+    );
     store.flush().unwrap();
-    assert_eq!(store.reseal_batch(Epoch(2), 30, to_epoch(2)).unwrap().remaining, 40);
+    assert_eq!(
+        store
+            .reseal_batch(Epoch(2), 30, to_epoch(2))
+            .unwrap()
+            .remaining,
+        40
+    );
     let cut = folder.power_cut();
     let store = cut.open();
     // The second batch was not durable; the first was, and is not looked at again.
@@ -171,15 +208,29 @@ fn a_rotation_goes_on_where_a_power_cut_left_it() {
         })
         .unwrap();
     assert_eq!((seen[0], seen[29]), (31, 60));
-    assert_eq!(progress, ResealProgress { resealed: 30, remaining: 40 });
+    assert_eq!(
+        progress,
+        ResealProgress {
+            resealed: 30,
+            remaining: 40
+        }
+    );
     // An object that arrives behind the cursor, still sealed in the old epoch, is found too.
     store.apply(2, &[put(0, 1, "late")]).unwrap();
     let mut batches = 0;
-    while store.reseal_batch(Epoch(2), 30, to_epoch(2)).unwrap().remaining > 0 {
+    while store
+        .reseal_batch(Epoch(2), 30, to_epoch(2))
+        .unwrap()
+        .remaining
+        > 0
+    {
         batches += 1;
         assert!(batches < 10, "the rotation does not end");
     }
-    assert_eq!(store.epoch_counts().unwrap(), BTreeMap::from([(Epoch(2), 101)]));
+    assert_eq!(
+        store.epoch_counts().unwrap(),
+        BTreeMap::from([(Epoch(2), 101)])
+    );
     assert_eq!(store.get(&uid(50)).unwrap(), Some(sealed(2, "text")));
 }
 
@@ -192,7 +243,10 @@ fn a_vault_that_refuses_stops_the_batch_whole() {
         _ => Err(std::io::Error::other("refused")),
     });
     assert!(matches!(fault, Err(ResealFault::Object { uid: found, .. }) if found == uid(2)));
-    assert_eq!(store.epoch_counts().unwrap(), BTreeMap::from([(Epoch(1), 2)]));
+    assert_eq!(
+        store.epoch_counts().unwrap(),
+        BTreeMap::from([(Epoch(1), 2)])
+    );
     // The writer is free again.
     store.apply(2, &[delete(1)]).unwrap();
 }
@@ -207,31 +261,61 @@ fn a_view_stays_as_it_was() {
     assert_eq!((view.index(), view.digest().unwrap()), (1, digest));
     assert_ne!(store.digest().unwrap(), digest);
     let entries: Vec<StoreEntry> = view.entries().unwrap().map(Result::unwrap).collect();
-    let live = StoreEntry::Live { uid: uid(1), sealed: sealed(1, "a") };
-    assert_eq!(entries, [live, StoreEntry::Tombstone { uid: uid(2), index: 1 }]);
+    let live = StoreEntry::Live {
+        uid: uid(1),
+        sealed: sealed(1, "a"),
+    };
+    assert_eq!(
+        entries,
+        [
+            live,
+            StoreEntry::Tombstone {
+                uid: uid(2),
+                index: 1
+            }
+        ]
+    );
 }
 
 #[test]
 fn a_snapshot_brings_everything_but_the_destroyed() {
     let (source, target) = (Folder::new(), Folder::new());
     let leader = source.open();
-    leader.apply(10, &[put(1, 1, "a"), put(2, 2, "b"), delete(3)]).unwrap();
+    leader
+        .apply(10, &[put(1, 1, "a"), put(2, 2, "b"), delete(3)])
+        .unwrap();
     let follower = target.open();
     // Here object 1 is destroyed already and object 9 is not part of the snapshot.
     follower.apply(4, &[put(9, 1, "old"), delete(1)]).unwrap();
     let view = leader.view().unwrap();
-    follower.install(view.index(), view.entries().unwrap()).unwrap();
+    follower
+        .install(view.index(), view.entries().unwrap())
+        .unwrap();
     assert_eq!(follower.get(&uid(1)).unwrap(), None);
     assert_eq!(follower.get(&uid(9)).unwrap(), None);
     assert_eq!(follower.get(&uid(2)).unwrap(), Some(sealed(2, "b")));
     assert!(follower.is_destroyed(&uid(1)).unwrap() && follower.is_destroyed(&uid(3)).unwrap());
-    assert_eq!((follower.applied_index(), follower.durable_index()), (10, 10));
-    assert_eq!(follower.epoch_counts().unwrap(), BTreeMap::from([(Epoch(2), 1)]));
+    assert_eq!(
+        (follower.applied_index(), follower.durable_index()),
+        (10, 10)
+    );
+    assert_eq!(
+        follower.epoch_counts().unwrap(),
+        BTreeMap::from([(Epoch(2), 1)])
+    );
     let older = follower.install(9, std::iter::empty());
-    assert!(matches!(older, Err(StoreFault::SnapshotBehind { snapshot: 9, applied: 10 })));
+    assert!(matches!(
+        older,
+        Err(StoreFault::SnapshotBehind {
+            snapshot: 9,
+            applied: 10
+        })
+    ));
     // A fresh node gets the same store as the leader, digest and all.
     let fresh = Folder::new().open();
-    fresh.install(view.index(), view.entries().unwrap()).unwrap();
+    fresh
+        .install(view.index(), view.entries().unwrap())
+        .unwrap();
     assert_eq!(fresh.digest().unwrap(), leader.digest().unwrap());
 }
 
@@ -248,7 +332,9 @@ fn readers_see_whole_batches_only() {
             }
         });
         for n in 0..100 {
-            store.apply(u64::from(n) + 1, &[put(n, 1, "a"), put(n + 100, 1, "b")]).unwrap();
+            store
+                .apply(u64::from(n) + 1, &[put(n, 1, "a"), put(n + 100, 1, "b")])
+                .unwrap();
         }
         reader.join().unwrap();
     });
