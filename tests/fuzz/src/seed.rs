@@ -12,7 +12,10 @@ fn main() -> io::Result<()> {
         return Err(io::Error::other("usage: seed CORPUS-FOLDER"));
     };
     let corpus = Path::new(&corpus);
-    write(corpus, "ledger_recover", &fuzz::log::seeds())?;
+    write(corpus, "ledger_recover", &fuzz::edits::seeds())?;
+    write(corpus, "bundle_verify", &fuzz::edits::seeds())?;
+    write(corpus, "event_decode", &fuzz::site::record_seeds())?;
+    write(corpus, "command_decide", &fuzz::site::command_seeds())?;
     write(corpus, "ttlv_decode", &fuzz::messages::seeds())?;
     write(corpus, "kmip_request", &fuzz::messages::seeds())?;
     Ok(())
