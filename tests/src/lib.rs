@@ -3,9 +3,11 @@
 //! `node` starts and ends the program, `client` talks KMIP to it, `load` works on many connections
 //! at once, `oracle` remembers what was promised and judges what came of it, `python` keeps the
 //! stock clients, `power` loads the preload shim of `tests/lossy` and cuts the power, `dice` makes
-//! choices from a seed. The suites are in `tests/tests/`, one file per thing promised. Bounds come
-//! from `$STRONGROOM_ROUNDS` and `$STRONGROOM_EVENTS`, which `scripts/test --full` raises, and
-//! choices from `$STRONGROOM_SEED`.
+//! choices from a seed. The suites are in `tests/tests/`, one file per thing promised.
+//!
+//! `$STRONGROOM_FULL` (set by `scripts/test --full`) asks for the figures of the promises where a
+//! plain run takes fewer; `$STRONGROOM_ROUNDS` and `$STRONGROOM_EVENTS` overrule both, and
+//! `$STRONGROOM_SEED` repeats a run.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code panics
 
 pub mod client;
@@ -16,12 +18,18 @@ pub mod oracle;
 pub mod power;
 pub mod python;
 
-/// A bound of a suite: the environment variable of that name, or what `scripts/test` uses.
-pub fn bound(variable: &str, plain: u64) -> u64 {
+/// Whether the figures of the promises are asked for, whatever time they take.
+pub fn is_full() -> bool {
+    std::env::var_os("STRONGROOM_FULL").is_some_and(|value| !value.is_empty())
+}
+
+/// A bound of a suite: what the environment variable says, else the figure of this kind of run.
+pub fn bound(variable: &str, plain: u64, full: u64) -> u64 {
     match std::env::var(variable) {
         Ok(text) => text
             .parse()
             .unwrap_or_else(|_| panic!("{variable} must be a number: {text}")),
+        Err(_) if is_full() => full,
         Err(_) => plain,
     }
 }

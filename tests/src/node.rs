@@ -23,30 +23,55 @@ pub const END_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a node's output shown when a suite fails.
 const TAIL_LINES: usize = 30;
 
-/// A program of the workspace that is found beside the test executable.
-pub fn program(name: &str, variable: &str, package: &str) -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
+/// The folder of this build's profile, in which the programs lie: `target/release`.
+pub fn profile_folder() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let profile = test.parent().and_then(Path::parent);
+    Ok(profile
+        .context("a test executable lies in a profile's folder")?
+        .to_owned())
+}
+
+/// The program under test.
+pub fn strongroom() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("STRONGROOM_BIN") {
         return Ok(PathBuf::from(path));
     }
-    let test = std::env::current_exe()?;
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .context("a test executable has a profile")?;
-    let path = profile.join(name);
-    let release = profile.ends_with("release");
-    let flag = if release { " --release" } else { "" };
+    let profile = profile_folder()?;
+    let path = profile.join("strongroom");
+    let flag = if profile.ends_with("release") {
+        " --release"
+    } else {
+        ""
+    };
     ensure!(
         path.exists(),
-        "{} is not there; `cargo build{flag} -p {package}` makes it, or name one in ${variable}",
+        "{} is not there; `cargo build{flag} -p server` makes it, or name one in $STRONGROOM_BIN",
         path.display(),
     );
     Ok(path)
 }
 
-/// The program under test.
-pub fn strongroom() -> Result<PathBuf> {
-    program("strongroom", "STRONGROOM_BIN", "server")
+/// Has cargo build something of this workspace in the profile of this test; `extra` is the rest of
+/// the command line. Used for what only tests need: the shim, and a program that lies.
+pub fn build(extra: &[&str], target: &Path) -> Result<()> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .arg("build")
+        .arg("--quiet")
+        .arg("--target-dir")
+        .arg(target)
+        .args(extra);
+    if profile_folder()?.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let output = cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .context("cargo")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{cargo:?}: {told}");
+    Ok(())
 }
 
 /// A temporary folder in which a node lives, with room beside it for what the test needs.

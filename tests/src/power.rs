@@ -1,11 +1,12 @@
 //! Power cuts and sick disks for a node: the preload shim of `tests/lossy` (its first page says
 //! what it models).
 
-use crate::node::{Site, program};
+use crate::node::{Site, build, profile_folder};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
 
 /// A fault that the shim can play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +32,29 @@ impl Fault {
     }
 }
 
+/// The shim and its undo program, built when they are not there or may be old.
+fn programs() -> Result<(PathBuf, PathBuf)> {
+    static BUILT: Mutex<bool> = Mutex::new(false);
+    let mut built = BUILT.lock().expect("no test panics while building");
+    let profile = profile_folder()?;
+    if !*built {
+        let target = profile
+            .parent()
+            .context("a profile lies in a target folder")?;
+        build(&["-p", "lossy", "--bins", "--examples"], target)?;
+        *built = true;
+    }
+    Ok((
+        profile.join("examples/liblossy.so"),
+        profile.join("lossy-cut"),
+    ))
+}
+
 impl Site {
     fn preload(&mut self) -> Result<()> {
-        let needs = "cargo build -p lossy --examples --bins (with the profile of this test)";
-        let shim = program("examples/liblossy.so", "LOSSY_SHIM", "lossy --examples");
-        let shim = shim.context(needs)?.display().to_string();
+        let (shim, _) = programs()?;
         fs::create_dir_all(self.dir())?;
-        self.set("LD_PRELOAD", shim);
+        self.set("LD_PRELOAD", shim.display().to_string());
         self.set("LOSSY_ROOT", self.dir().display().to_string());
         Ok(())
     }
@@ -57,7 +74,7 @@ impl Site {
     /// Undoes what the killed node had not made durable; gives the shim's report. Seed 0 loses all
     /// of it, any other a part.
     pub fn cut_power(&self, seed: u64) -> Result<String> {
-        let cut = program("lossy-cut", "LOSSY_CUT", "lossy")?;
+        let (_, cut) = programs()?;
         let output = Command::new(cut)
             .arg(fs::canonicalize(self.dir())?)
             .arg(self.journal())

@@ -23,7 +23,7 @@ fn events() -> usize {
     } else {
         100_000
     };
-    usize::try_from(bound("STRONGROOM_EVENTS", plain)).expect("fits")
+    usize::try_from(bound("STRONGROOM_EVENTS", plain, 100_000)).expect("fits")
 }
 
 /// The commands that VERIFY.md tells a stranger to type: the lines of its code blocks.
