@@ -1,6 +1,6 @@
 //! How fast the ledger appends, opens, exports and verifies on this machine, in the folder given
 //! (default: a temporary one): `cargo run --release -p ledger --example append_rate [DIR]`.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -56,7 +56,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A call to the disk failed.
-    #[error("cannot {action} {}: {message}; check the disk, then open the log again", path.display())]
+    #[error(
+        "cannot {action} {}: {message}; check the disk, then open the log again", path.display()
+    )]
     Disk {
         /// What was tried, as a verb: "write", "sync".
         action: &'static str,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub use reader::{Records, SegmentsReader};
 pub use recovery::{Corruption, CorruptionKind, OpenError, Recovery, TornTail};
 
-use crate::disk::{Disk, DiskFile, Fault, MemDisk, parent, write_all_at};
+use crate::disk::{Disk, DiskFile, Fault, parent, write_all_at};
 use crate::frame::{self, FRAME_HEADER_BYTES, Place, SEGMENT_HEADER_BYTES, SegmentHeader};
 use reader::{Index, Shared};
 use recovery::{Segment, Tail, segment_name};
@@ -41,7 +41,7 @@ pub const LEDGER_RECORD_BYTES_MAX: usize = 60 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentsConfig {
     /// A segment that would grow over this gets a successor, bytes. A single longer record still
-    /// gets a segment of its own.
+    /// gets a segment of its own. Must not be lowered while longer segments are there.
     pub segment_bytes_max: usize,
     /// Longer records are refused, bytes. Must not be lowered while longer ones are in the log.
     pub record_bytes_max: usize,
@@ -176,25 +176,6 @@ impl Segments {
             buffer: Vec::new(),
         };
         Ok((log, found.recovery))
-    }
-
-    /// Recovers a log from the bytes of its segment files, given with their first indexes: the
-    /// entry point of the fuzz target `ledger_recover`.
-    ///
-    /// # Errors
-    /// As [`Segments::open`].
-    pub fn recover_bytes(
-        files: &[(u64, &[u8])],
-        config: SegmentsConfig,
-        floor: u64,
-    ) -> Result<(Vec<Vec<u8>>, Recovery), OpenError> {
-        let (disk, dir) = (MemDisk::new(), Path::new("log"));
-        for (first, bytes) in files {
-            disk.put(dir.join(segment_name(*first)), bytes);
-        }
-        let (log, recovery) = Self::open(Arc::new(disk), dir, config, floor)?;
-        let records = log.iter_from(log.first()).collect::<Result<_, Fault>>()?;
-        Ok((records, recovery))
     }
 
     /// First index held: 0, or where the last purge ended.

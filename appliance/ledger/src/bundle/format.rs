@@ -358,7 +358,7 @@ pub(super) fn guide_text(principal: &str) -> String {
          but OpenSSH (8.2 or later) and the tools that every Linux has, and no network.\n\
          \n\
          1. The statement `{STATEMENT_NAME}` was signed by the appliance. For the key, compare\n\
-            `{SIGNERS_NAME}` with a copy that you got from the appliance itself, or use that copy.\n\
+            `{SIGNERS_NAME}` with a copy got from the appliance itself, or use that copy.\n\
          \n\
          ```sh\n{signature}\n```\n\
          \n\

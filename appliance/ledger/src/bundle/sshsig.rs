@@ -97,8 +97,16 @@ impl Envelope {
             .signature_bytes()
             .try_into()
             .map_err(|_| malformed())?;
+        // The armor has one form, so that no bit of the file can be changed without being noticed.
+        let is_canonical = envelope
+            .to_pem(LineEnding::LF)
+            .is_ok_and(|text| text == pem);
         let is_ed25519 = envelope.algorithm() == Algorithm::Ed25519;
-        if !is_ed25519 || !envelope.reserved().is_empty() || envelope.version() != 1 {
+        if !is_canonical
+            || !is_ed25519
+            || !envelope.reserved().is_empty()
+            || envelope.version() != 1
+        {
             return Err(malformed());
         }
         Ok(Self {

@@ -79,6 +79,8 @@ pub struct Written {
     pub unrendered: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// SHA-256 of `SHA256SUMS`, which is in the signed statement: it names this export.
+    pub manifest: Hash,
 }
 
 /// Why there is no export. Nothing is left behind, unless the process dies.
@@ -227,6 +229,7 @@ pub fn write_bundle(
         records,
         unrendered,
         bytes: sink.finish()?,
+        manifest,
     })
 }
 

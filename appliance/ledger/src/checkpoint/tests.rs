@@ -45,12 +45,16 @@ fn checkpoint() -> Checkpoint {
 #[test]
 fn a_note_of_the_go_implementation_verifies() {
     let vkey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
-    let note = "If you think cryptography is the answer to your problem,\n\
+    const SIGNATURE: &str = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqf\
+                             qdngotpRZb6KE6RyyBwJnAM=";
+    let note = format!(
+        "If you think cryptography is the answer to your problem,\n\
                 then you don't know what your problem is.\n\n\
-                — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+                — PeterNeumann {SIGNATURE}\n"
+    );
     let key = NoteKey::parse_vkey(vkey).unwrap();
     assert_eq!(key.to_vkey(), vkey);
-    let parsed = Note::parse(note).unwrap();
+    let parsed = Note::parse(&note).unwrap();
     assert_eq!(
         parsed.verify(std::slice::from_ref(&key)).unwrap()[0].key,
         key

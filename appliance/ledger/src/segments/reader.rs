@@ -190,7 +190,7 @@ impl SegmentsReader {
     /// The record with this index.
     ///
     /// # Errors
-    /// [`Fault::OutOfRange`], [`Fault::Disk`], or [`Fault::Damaged`] when its checksum is wrong now.
+    /// [`Fault::OutOfRange`], [`Fault::Disk`], or [`Fault::Damaged`] when its checksum is wrong.
     pub fn read(&self, index: u64) -> Result<Vec<u8>, Fault> {
         self.shared.read(index)
     }

@@ -426,6 +426,30 @@ fn a_fault_poisons_the_log_until_it_is_opened_again() {
     }
 }
 
+/// What a Raft log does before a snapshot: everything so far goes, what comes later stays.
+#[test]
+fn a_begun_segment_lets_all_before_it_be_purged() {
+    let disk = MemDisk::new();
+    let (mut log, _) = open(&disk, 0).unwrap();
+    log.append(&some_records(0..5)).unwrap();
+    log.begin_segment().unwrap();
+    assert_eq!(log.durable(), 5);
+    let calls = disk.calls();
+    log.begin_segment().unwrap();
+    assert_eq!(disk.calls(), calls, "an empty segment needs no successor");
+    log.append(&some_records(5..6)).unwrap();
+    log.purge_before(5).unwrap();
+    assert_eq!((log.first(), records(&log)), (5, some_records(5..6)));
+    drop(log);
+    let (log, _) = open(&disk, 5).unwrap();
+    assert_eq!((log.first(), log.size()), (5, 6));
+    drop(log);
+    let (mut log, _) = open(&disk, 6).unwrap();
+    disk.fail_at(1, Failure::Full);
+    log.begin_segment().unwrap_err();
+    assert!(log.poisoned().is_some());
+}
+
 /// The kernel may mark pages clean that an fsync failed to write. A log opened afterwards sees them
 /// in the page cache; they must be written again before they count.
 #[test]

@@ -237,7 +237,9 @@ fn the_file_of_hashes_is_compared_and_repaired() {
 
 proptest! {
     #[test]
-    fn larger_trees_agree_with_the_definition(size in 1_u64..3_000, a: u64, b: u64, flip in 0..256) {
+    fn larger_trees_agree_with_the_definition(
+        size in 1_u64..3_000, a: u64, b: u64, flip in 0..256,
+    ) {
         let all = leaves(size);
         let tree = tree_of(&all);
         let root = naive_root(&all);

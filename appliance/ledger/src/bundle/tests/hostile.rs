@@ -26,24 +26,22 @@ fn contents(archive: &[u8]) -> BTreeMap<String, std::ops::Range<usize>> {
     }
 }
 
-/// Every bit of every content, but the base64 armor of the signature, where a few bits say nothing.
+/// One bit of every byte of every content, the signature and its armor included.
 #[test]
 fn no_bit_of_a_bundle_can_be_flipped() {
     let good = archive();
-    let sanctioned = verify_tar_bytes(&good, options()).unwrap();
+    verify_tar_bytes(&good, options()).unwrap();
     let mut flips = 0;
     for (path, range) in contents(&good) {
-        // One bit of each byte here; all of them are tried over the positions.
+        // All eight bits get their turn over the positions.
         for (position, at) in range.enumerate() {
             let mut bad = good.clone();
             bad[at] ^= 1 << (position % 8);
-            match verify_tar_bytes(&bad, options()) {
-                Err(_) => flips += 1,
-                Ok(report) => {
-                    assert!(path.ends_with(".sig"), "{path}, byte {position}");
-                    assert_eq!(report, sanctioned);
-                }
-            }
+            assert!(
+                verify_tar_bytes(&bad, options()).is_err(),
+                "{path}, byte {position}"
+            );
+            flips += 1;
         }
     }
     assert!(flips > 3_000, "{flips}");
@@ -158,13 +156,12 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
     #[test]
     fn mangled_archives_never_panic(
-        edits in proptest::collection::vec((0.0_f64..1.0, 0_u8..=255, 0_usize..40), 1..8),
+        edits in proptest::collection::vec((0_usize..1 << 20, 0_u8..=255, 0_usize..40), 1..8),
     ) {
         thread_local!(static GOOD: Vec<u8> = archive());
         let mut bytes = GOOD.with(Clone::clone);
         for (place, byte, count) in edits {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-            let at = (bytes.len() as f64 * place) as usize;
+            let at = place % bytes.len();
             let end = (at + count).min(bytes.len());
             bytes[at..end].fill(byte);
         }
