@@ -328,3 +328,21 @@ pub enum Access {
         reason: String,
     },
 }
+
+impl Event {
+    /// The object it is about, when it is about one.
+    pub const fn uid(&self) -> Option<&Uid> {
+        match self {
+            Self::ObjectCreated { uid, .. }
+            | Self::ObjectActivated { uid, .. }
+            | Self::ObjectDeactivated { uid, .. }
+            | Self::ObjectRevoked { uid, .. }
+            | Self::ObjectDestroyed { uid, .. }
+            | Self::AttributeAdded { uid, .. }
+            | Self::AttributeModified { uid, .. }
+            | Self::AttributeDeleted { uid, .. } => Some(uid),
+            Self::Refused { uid, .. } => uid.as_ref(),
+            _ => None,
+        }
+    }
+}
