@@ -93,18 +93,20 @@ pub enum Denial {
     },
 }
 
+impl core::error::Error for Denial {}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound { .. } => f.write_str("no object with that unique identifier"),
             Self::NotPermitted => f.write_str("not permitted"),
-            Self::UnknownUser => f.write_str("the certificate names no user of this appliance"),
+            Self::UnknownUser => f.write_str("there is no such user of this appliance"),
             Self::CertificateNotAccepted => {
                 f.write_str("the client certificate is not accepted (revoked or not issued here)")
             }
             Self::WrongState { state } => write!(f, "the object is {state}"),
             Self::Destroyed => f.write_str("the object is destroyed"),
-            Self::AlreadyExists { what } => write!(f, "such a {what} exists already"),
+            Self::AlreadyExists { what } => write!(f, "that {what} exists already"),
             Self::AttributeReadOnly { name } => {
                 write!(
                     f,

@@ -269,6 +269,6 @@ impl<'a> Change<'a> {
             .map(|held| held.attribute.clone())
             .collect();
         result.push(new.clone());
-        check_together(object.object_type(), &result)
+        check_together(object.object_type(), &result, Some(&new.name))
     }
 }

@@ -4,7 +4,10 @@ use crate::attribute::{self, ATTRIBUTES, AttributeRule, SetBy, shape, tag};
 use crate::lifecycle::{self, Dates, Verb};
 use crate::object::{Object, UserIndex};
 use crate::permission::{Reach, find};
-use crate::{Attribute, Cause, Denial, Event, Facts, LifecycleState, Material, Name, ObjectType};
+use crate::{
+    Attribute, AttributeName, Cause, Denial, Event, Facts, LifecycleState, Material, Name,
+    ObjectType,
+};
 use crate::{State, Tag, Time, Uid, Value, algorithm};
 use alloc::format;
 use alloc::string::String;
@@ -50,7 +53,7 @@ pub(super) fn create(
     )?;
     let (code, bits) = (key_algorithm(&new.attributes), key_length(&new.attributes));
     new.generate_bits = Some(algorithm::check_create(code, bits)?);
-    check_together(new.object_type, &new.attributes)?;
+    check_together(new.object_type, &new.attributes, None)?;
     Ok(new)
 }
 
@@ -63,7 +66,7 @@ pub(super) fn register(
     now: Time,
 ) -> Result<NewObject, Denial> {
     let new = prepare(state, user, Way::Register, object_type, attributes, now)?;
-    check_together(new.object_type, &new.attributes)?;
+    check_together(new.object_type, &new.attributes, None)?;
     Ok(new)
 }
 
@@ -195,7 +198,7 @@ pub(super) fn check_count(state: &State, count: usize) -> Result<(), Denial> {
 
 /// The Name Value, when the attribute is a Name.
 pub(super) fn name_value(attribute: &Attribute) -> Option<&str> {
-    if attribute.name != crate::AttributeName::Standard(tag::NAME) {
+    if attribute.name != AttributeName::Standard(tag::NAME) {
         return None;
     }
     match shape::field(&attribute.value, tag::NAME_VALUE)? {
@@ -219,7 +222,7 @@ pub(super) fn check_name_is_free(
 }
 
 fn value_of(attributes: &[Attribute], tag: Tag) -> Option<&Value> {
-    let name = crate::AttributeName::Standard(tag);
+    let name = AttributeName::Standard(tag);
     attributes.iter().find(|a| a.name == name).map(|a| &a.value)
 }
 
@@ -260,12 +263,19 @@ const DATE_ORDER: &[(Tag, Tag)] = &[
     (tag::PROTECT_STOP_DATE, tag::DEACTIVATION_DATE),
 ];
 
-/// Rules that several attributes of one object must keep together.
+/// Rules that several attributes of one object must keep together. `changed` names the attribute
+/// that is new; rules that do not look at it are left alone, because what the server did by itself
+/// (Activate and Revoke set dates too) must not stand in the way of another change.
 pub(super) fn check_together(
     object_type: ObjectType,
     attributes: &[Attribute],
+    changed: Option<&AttributeName>,
 ) -> Result<(), Denial> {
+    let looks_at = |tag: Tag| changed.is_none_or(|name| *name == AttributeName::Standard(tag));
     for (first, second) in DATE_ORDER {
+        if !looks_at(*first) && !looks_at(*second) {
+            continue;
+        }
         let pair = date_of(attributes, *first).zip(date_of(attributes, *second));
         if pair.is_some_and(|(first, second)| first > second) {
             let (first, second) = (title(*first), title(*second));

@@ -1,0 +1,456 @@
+//! The permission matrix: every ask and every read, by everybody.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod world;
+
+use domain::*;
+use world::*;
+
+/// Columns of the matrix.
+const ACTORS: [&str; 9] = [
+    "owner", "manager", "user", "stranger", "expired", "impostor", "operator", "node", "unknown",
+];
+
+fn actor(column: &str) -> Actor {
+    match column {
+        "owner" => user("alice"),
+        "manager" => user("carol"),
+        "user" => user("bob"),
+        "stranger" => user("mallory"),
+        "expired" => user("walter"),
+        // A certificate of another user: what a door that mixed up names would bring.
+        "impostor" => Actor::User {
+            name: name("alice"),
+            certificate: certificate("mallory"),
+            source: String::new(),
+        },
+        "operator" => operator(),
+        "node" => Actor::Node(NODE),
+        _ => Actor::Unknown {
+            source: "203.0.113.9:1".to_string(),
+        },
+    }
+}
+
+/// One letter for an outcome.
+fn letter(outcome: Option<&Denial>) -> char {
+    match outcome {
+        None => '+',
+        Some(Denial::NotFound { forbidden: true }) => 'f',
+        Some(Denial::NotFound { forbidden: false }) => 'n',
+        Some(Denial::NotPermitted) => 'p',
+        Some(Denial::UnknownUser) => 'u',
+        Some(Denial::CertificateNotAccepted) => 'c',
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+/// The world of the matrix: a key of alice that is shared with the group `tape`.
+fn shared() -> (World, Uid) {
+    let mut world = World::new();
+    world.must(
+        &operator(),
+        Ask::PutUser {
+            name: name("walter"),
+            groups: vec![],
+        },
+    );
+    let ask = Ask::IssueCertificate {
+        user: name("walter"),
+        certificate: certificate("walter"),
+        serial: "2".to_string(),
+        not_after: Time(START.0 - 1),
+    };
+    world.must(&operator(), ask);
+    let description = Attribute::standard(tag::DESCRIPTION, Value::Text("d".to_string()));
+    let uid = world.key("alice", &[group("tape"), description]);
+    (world, uid)
+}
+
+/// Every ask in a form that is granted to whoever may ask it, with its row: one letter for each of
+/// `ACTORS`. `+` granted, `p` not permitted, `f` not found (though it is there), `u` no such user,
+/// `c` certificate not accepted.
+fn rows(uid: Uid) -> Vec<(Ask, &'static str)> {
+    let text = |s: &str| Value::Text(s.to_string());
+    let contact = Attribute::standard(tag::CONTACT_INFORMATION, text("c"));
+    let described = Attribute::standard(tag::DESCRIPTION, text("e"));
+    let policy = KeyPolicy {
+        key_bits_min: 80,
+        ..KeyPolicy::default()
+    };
+    vec![
+        (aes256(&[]), "++++ccppu"),
+        (
+            Ask::Register {
+                object_type: ObjectType::SecretData,
+                attributes: vec![],
+            },
+            "++++ccppu",
+        ),
+        (Ask::Activate { uid }, "++pfccppu"),
+        (
+            Ask::Revoke {
+                uid,
+                reason: 2,
+                message: None,
+                compromise_occurred: None,
+            },
+            "++pfccppu",
+        ),
+        (Ask::Destroy { uid }, "++pfccppu"),
+        (
+            Ask::AddAttribute {
+                uid,
+                attribute: contact.clone(),
+            },
+            "++pfccppu",
+        ),
+        (
+            Ask::AddAttribute {
+                uid,
+                attribute: group("disk"),
+            },
+            "+ppfccppu",
+        ),
+        (
+            Ask::ModifyAttribute {
+                uid,
+                index: None,
+                current: None,
+                attribute: described,
+            },
+            "++pfccppu",
+        ),
+        (
+            Ask::SetAttribute {
+                uid,
+                attribute: contact,
+            },
+            "++pfccppu",
+        ),
+        (
+            Ask::DeleteAttribute {
+                uid,
+                name: AttributeName::Standard(tag::DESCRIPTION),
+                which: Instance::All,
+            },
+            "++pfccppu",
+        ),
+        (
+            Ask::StartNode {
+                node: NODE,
+                version: "1".to_string(),
+            },
+            "ppppcc++u",
+        ),
+        (Ask::StopNode { node: NODE }, "ppppcc++u"),
+        (
+            Ask::AddLogKey {
+                node: NODE,
+                public_key: hash(1),
+            },
+            "ppppcc++u",
+        ),
+        (
+            Ask::AnchorAccessLog {
+                node: NODE,
+                size: 1,
+                root: hash(1),
+            },
+            "ppppcc++u",
+        ),
+        (
+            Ask::PutUser {
+                name: name("eve"),
+                groups: vec![],
+            },
+            "ppppcc++u",
+        ),
+        (
+            Ask::IssueCertificate {
+                user: name("alice"),
+                certificate: certificate("eve"),
+                serial: "3".to_string(),
+                not_after: START,
+            },
+            "ppppcc++u",
+        ),
+        (Ask::RevokeUser { name: name("bob") }, "ppppcc++u"),
+        (Ask::ApplySchedule, "ppppcc++u"),
+        (Ask::OpenEpoch { epoch: Epoch(2) }, "ppppcc++u"),
+        (
+            Ask::ConfirmReseal {
+                node: NODE,
+                epoch: Epoch(1),
+            },
+            "ppppcc++u",
+        ),
+        (Ask::RetireEpoch { epoch: Epoch(1) }, "ppppcc++u"),
+        (
+            Ask::ConfirmRetire {
+                node: NODE,
+                epoch: Epoch(1),
+            },
+            "ppppcc++u",
+        ),
+        (
+            Ask::AddSlot {
+                name: name("s"),
+                kind: "tpm".to_string(),
+            },
+            "ppppcc++u",
+        ),
+        (Ask::RemoveSlot { name: name("s") }, "ppppcc++u"),
+        (
+            Ask::RecordExport {
+                size: 1,
+                root: hash(1),
+                digest: hash(2),
+            },
+            "ppppcc++u",
+        ),
+        (Ask::SetKeyPolicy { policy }, "ppppcc++u"),
+    ]
+}
+
+/// Brings a world to where an ask about epochs and slots is in order.
+fn prepare(world: &mut World, ask: &Ask) {
+    let epoch = Epoch(1);
+    let steps = match ask {
+        Ask::ConfirmReseal { .. } => 1,
+        Ask::RetireEpoch { .. } => 2,
+        Ask::ConfirmRetire { .. } => 3,
+        _ => 0,
+    };
+    let all = [
+        Ask::OpenEpoch { epoch: Epoch(2) },
+        Ask::ConfirmReseal { node: NODE, epoch },
+        Ask::RetireEpoch { epoch },
+    ];
+    for step in all.into_iter().take(steps) {
+        world.must(&operator(), step);
+    }
+    if matches!(ask, Ask::RemoveSlot { .. }) {
+        for slot in ["s", "t"] {
+            world.must(
+                &operator(),
+                Ask::AddSlot {
+                    name: name(slot),
+                    kind: "tpm".to_string(),
+                },
+            );
+        }
+    }
+}
+
+/// Fails to compile when an ask is added without a row above.
+fn number(ask: &Ask) -> usize {
+    match ask {
+        Ask::FoundCluster { .. } => 0,
+        Ask::StartNode { .. } => 1,
+        Ask::StopNode { .. } => 2,
+        Ask::AddLogKey { .. } => 3,
+        Ask::AnchorAccessLog { .. } => 4,
+        Ask::PutUser { .. } => 5,
+        Ask::IssueCertificate { .. } => 6,
+        Ask::RevokeUser { .. } => 7,
+        Ask::Create { .. } => 8,
+        Ask::Register { .. } => 9,
+        Ask::Activate { .. } => 10,
+        Ask::Revoke { .. } => 11,
+        Ask::Destroy { .. } => 12,
+        Ask::AddAttribute { .. } => 13,
+        Ask::ModifyAttribute { .. } => 14,
+        Ask::SetAttribute { .. } => 15,
+        Ask::DeleteAttribute { .. } => 16,
+        Ask::ApplySchedule => 17,
+        Ask::OpenEpoch { .. } => 18,
+        Ask::ConfirmReseal { .. } => 19,
+        Ask::RetireEpoch { .. } => 20,
+        Ask::ConfirmRetire { .. } => 21,
+        Ask::AddSlot { .. } => 22,
+        Ask::RemoveSlot { .. } => 23,
+        Ask::RecordExport { .. } => 24,
+        Ask::SetKeyPolicy { .. } => 25,
+    }
+}
+
+#[test]
+fn every_ask_by_everybody() {
+    let (_, uid) = shared();
+    let mut covered: Vec<usize> = rows(uid).iter().map(|(ask, _)| number(ask)).collect();
+    covered.push(0); // FoundCluster is below: it needs another world.
+    covered.sort_unstable();
+    covered.dedup();
+    assert_eq!(covered, (0..26).collect::<Vec<_>>());
+
+    for (ask, row) in rows(uid) {
+        let happened: String = ACTORS
+            .iter()
+            .map(|column| {
+                let (mut world, _) = shared();
+                prepare(&mut world, &ask);
+                let events = world.ask(&actor(column), ask.clone());
+                assert!(
+                    !events.is_empty() || ask == Ask::ApplySchedule,
+                    "{column}: {ask:?}"
+                );
+                letter(denial(&events))
+            })
+            .collect();
+        assert_eq!(happened, row, "{ask:?}");
+    }
+}
+
+#[test]
+fn only_staff_founds_a_cluster() {
+    let ask = Ask::FoundCluster {
+        cluster: ClusterId::from_bytes([1; 16]),
+        origin: "o".to_string(),
+        node: NODE,
+    };
+    for (column, granted) in [
+        ("owner", false),
+        ("operator", true),
+        ("node", true),
+        ("unknown", false),
+    ] {
+        let mut world = World::unfounded();
+        let events = world.ask(&actor(column), ask.clone());
+        assert_eq!(denial(&events).is_none(), granted, "{column}");
+    }
+}
+
+#[test]
+fn every_read_by_everybody() {
+    let (mut world, uid) = shared();
+    let rows = [
+        (Read::Material, "+++fccppu"),
+        (Read::Attributes, "+++fcc++u"),
+        (Read::AttributeList, "+++fcc++u"),
+    ];
+    for (read, row) in rows {
+        let happened: String = ACTORS
+            .iter()
+            .map(|column| {
+                let outcome = permit(&world.state, &actor(column), read, &uid, world.now);
+                letter(outcome.err().as_ref())
+            })
+            .collect();
+        assert_eq!(happened, row, "{read:?}");
+    }
+    // What never was: the same answer for all who may ask, but the log knows that it is another.
+    let never = world::uid(99);
+    let outcome = permit(
+        &world.state,
+        &user("mallory"),
+        Read::Material,
+        &never,
+        world.now,
+    );
+    assert_eq!(outcome.unwrap_err(), Denial::NotFound { forbidden: false });
+
+    let object = world.state.object(&uid).unwrap();
+    let seen: String = ACTORS
+        .iter()
+        .map(|column| {
+            if may_see(&world.state, &actor(column), object) {
+                '+'
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    // Locate looks at who asks, not again at the certificate.
+    assert_eq!(seen, "+++--+++-");
+
+    world.must(&user("alice"), Ask::Destroy { uid });
+    let of_tombstone = |read| permit(&world.state, &user("bob"), read, &uid, world.now);
+    assert_eq!(of_tombstone(Read::Material).unwrap_err(), Denial::Destroyed);
+    assert!(of_tombstone(Read::Attributes).unwrap().is_tombstone());
+    let stranger = permit(
+        &world.state,
+        &user("mallory"),
+        Read::Material,
+        &uid,
+        world.now,
+    );
+    assert_eq!(stranger.unwrap_err(), Denial::NotFound { forbidden: true });
+}
+
+#[test]
+fn certificates_end_with_their_date_and_with_their_user() {
+    let mut world = World::new();
+    let check = |world: &World, who: &str, of: &str| {
+        authenticate(&world.state, &name(who), &certificate(of), world.now)
+    };
+    assert_eq!(check(&world, "alice", "alice"), Ok(()));
+    assert_eq!(
+        check(&world, "alice", "bob"),
+        Err(Denial::CertificateNotAccepted)
+    );
+    assert_eq!(
+        check(&world, "alice", "forged"),
+        Err(Denial::CertificateNotAccepted)
+    );
+    assert_eq!(check(&world, "eve", "alice"), Err(Denial::UnknownUser));
+
+    world.must(
+        &operator(),
+        Ask::RevokeUser {
+            name: name("alice"),
+        },
+    );
+    assert_eq!(
+        check(&world, "alice", "alice"),
+        Err(Denial::CertificateNotAccepted)
+    );
+    assert_eq!(
+        world.state.user(&name("alice")).unwrap().revoked(),
+        Some(world.now)
+    );
+    // A new certificate is accepted; the old one stays dead.
+    world.issue("alice", "alice-2");
+    assert_eq!(check(&world, "alice", "alice-2"), Ok(()));
+    assert_eq!(
+        check(&world, "alice", "alice"),
+        Err(Denial::CertificateNotAccepted)
+    );
+    // A certificate is issued once, to one user.
+    let again = Ask::IssueCertificate {
+        user: name("bob"),
+        certificate: certificate("alice"),
+        serial: "1".to_string(),
+        not_after: START,
+    };
+    let events = world.ask(&operator(), again);
+    assert_eq!(
+        denial(&events).unwrap().to_string(),
+        "that certificate exists already"
+    );
+
+    world.wait(365 * 86_400 - 1);
+    assert_eq!(check(&world, "bob", "bob"), Ok(()));
+    world.wait(2);
+    assert_eq!(
+        check(&world, "bob", "bob"),
+        Err(Denial::CertificateNotAccepted)
+    );
+}
+
+#[test]
+fn a_node_speaks_for_itself_only() {
+    let mut world = World::new();
+    for (node, granted) in [(NODE, true), (NodeId(2), false)] {
+        let ask = Ask::AnchorAccessLog {
+            node,
+            size: 1,
+            root: hash(1),
+        };
+        let events = world.ask(&Actor::Node(NODE), ask);
+        assert_eq!(denial(&events).is_none(), granted);
+    }
+    let events = world.ask(&Actor::Node(NodeId(2)), Ask::ApplySchedule);
+    assert_eq!(denial(&events), Some(&Denial::UnknownUser));
+}
