@@ -1,8 +1,8 @@
 //! Damage to a set of files, as a disk or a forger does it.
 //!
-//! An edit is 6 bytes and its payload: which file, what to do, where (u16 LE), length of the payload
-//! and a spare byte. So the fuzzer changes something valid in a few places, instead of having to
-//! guess a whole one.
+//! An edit is 6 bytes and its payload: which file, what to do, where (u16 LE), length of the
+//! payload and a spare byte. So the fuzzer changes something valid in a few places, instead of
+//! having to guess a whole one.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! A small genuine export, and forgeries of it.
 //!
-//! An input is a list of edits to its files, of the form that `log` describes. With the first byte
-//! odd, the forger is a good one: `SHA256SUMS` and its digest in `EXPORT.txt` are made anew, so that
-//! what lies behind the checksums is reached; only the signatures cannot be made anew.
+//! An input is a list of edits to its files, of the form that `edits` describes. With the first
+//! byte odd, the forger is a good one: `SHA256SUMS` and its digest in `EXPORT.txt` are made anew,
+//! so that what lies behind the checksums is reached; only the signatures cannot be made anew.
 
 use crate::edits;
 use ed25519_dalek::{Signer, SigningKey};

@@ -1,5 +1,5 @@
-//! Writes the seed inputs of every target: `seed CORPUS-FOLDER`. They come from our own encoders, so
-//! a change of a format changes them too.
+//! Writes the seed inputs of every target: `seed CORPUS-FOLDER`. They come from our own encoders,
+//! so a change of a format changes them too.
 
 // Coverage feedback calls into the engine, so every program of this package links it.
 extern crate libfuzzer_sys as _;

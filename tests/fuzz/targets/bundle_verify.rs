@@ -1,5 +1,5 @@
-//! Forgeries of a signed export: verifying never panics, and nothing verifies for somebody who knows
-//! the signer but what was signed.
+//! Forgeries of a signed export: verifying never panics, and nothing verifies for somebody who
+//! knows the signer but what was signed.
 //!
 //! The input is a list of edits (see `fuzz::edits` and `fuzz::export`) to a genuine export.
 #![no_main]

@@ -1,6 +1,6 @@
-//! A ledger whose files were changed at will: opening it never panics, never gives a record that was
-//! not written, and never loses one that the last checkpoint covers. What it accepts, it can go on
-//! with.
+//! A ledger whose files were changed at will: opening it never panics, never gives a record that
+//! was not written, and never loses one that the last checkpoint covers. What it accepts, it can
+//! go on with.
 //!
 //! The first byte says how much the checkpoint covers; the rest is a list of edits (see
 //! `fuzz::edits`) to the files of a small valid ledger of several segments.
