@@ -3,7 +3,8 @@
 //!
 //! It is as unkind as POSIX allows. A crash keeps any subset of the 512-byte sectors that were
 //! written since the last sync of the file, and any prefix of the name changes since the last sync
-//! of the folder.
+//! of the folder. A sync that fails forgets, as Linux does, which bytes were to be written: they are
+//! still read, a later sync succeeds, and a crash loses them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -52,7 +53,6 @@ struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
-    writes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -97,28 +97,6 @@ impl MemDisk {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.world.lock().failing.is_none()
-    }
-
-    /// Number of writes and length changes that a crash could still undo.
-    #[must_use]
-    pub fn unsynced_writes(&self) -> usize {
-        self.world
-            .lock()
-            .inodes
-            .iter()
-            .map(|inode| inode.unsynced.len())
-            .sum()
-    }
-
-    /// Number of writes to a file so far, that of its first content included.
-    #[must_use]
-    pub fn writes_to(&self, path: impl AsRef<Path>) -> u64 {
-        let world = self.world.lock();
-        let inode = world
-            .names
-            .get(path.as_ref())
-            .and_then(|inode| world.inodes.get(*inode));
-        inode.map_or(0, |inode| inode.writes)
     }
 
     /// Puts a file there, durably.
@@ -201,6 +179,15 @@ impl NameChange {
     }
 }
 
+impl Change {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Write { offset, bytes } => overwrite(content, *offset, bytes),
+            Self::Len(len) => content.resize(*len, 0),
+        }
+    }
+}
+
 impl Inode {
     fn after_crash(&self, choose: &mut dyn FnMut(usize) -> usize) -> Vec<u8> {
         let mut content = self.durable.clone();
@@ -222,7 +209,6 @@ impl Inode {
 
     fn write(&mut self, offset: usize, bytes: &[u8]) {
         overwrite(&mut self.now, offset, bytes);
-        self.writes += 1;
         self.unsynced.push(Change::Write {
             offset,
             bytes: bytes.to_vec(),
@@ -401,10 +387,18 @@ impl DiskFile for MemFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.world.lock();
-        world.step()?;
-        let inode = world.inode(self.inode)?;
-        inode.durable.clone_from(&inode.now);
-        inode.unsynced.clear();
+        let outcome = world.step();
+        let Inode {
+            durable, unsynced, ..
+        } = world.inode(self.inode)?;
+        if outcome.is_err() {
+            // The pages are marked clean; the length is journalled and still waits.
+            unsynced.retain(|change| matches!(change, Change::Len(_)));
+            return outcome;
+        }
+        for change in unsynced.drain(..) {
+            change.apply(durable);
+        }
         Ok(())
     }
 

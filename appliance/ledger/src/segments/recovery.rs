@@ -208,12 +208,10 @@ pub(super) fn read_log(
         } else {
             let at = (segment.next(), u64::from(segment.end));
             torn_tail =
-                judge_tail(&reading.bytes, &segment, outcome, floor, config)?.map(|bytes| {
-                    TornTail {
-                        index: at.0,
-                        offset: at.1,
-                        bytes,
-                    }
+                judge_tail(&reading.bytes, &segment, outcome, config)?.map(|bytes| TornTail {
+                    index: at.0,
+                    offset: at.1,
+                    bytes,
                 });
             tail = Some(Tail {
                 synced: scan.synced,
@@ -415,7 +413,6 @@ fn judge_tail(
     bytes: &[u8],
     segment: &Segment,
     outcome: Outcome,
-    floor: u64,
     config: SegmentsConfig,
 ) -> Result<Option<u64>, Corruption> {
     let Outcome::Bad(bad) = outcome else {
@@ -424,7 +421,6 @@ fn judge_tail(
     let kind = match search_durable(bytes, segment, config) {
         Search::Found => bad_frame_kind(bad),
         Search::GivenUp => CorruptionKind::Undecidable,
-        Search::None if segment.next() < floor => CorruptionKind::BelowFloor { floor },
         Search::None => {
             let tail = span_from(bytes, segment.end);
             let used = tail
