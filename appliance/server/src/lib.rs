@@ -1,1 +1,24 @@
-//! The engine and the doors.
+//! The world: the engine, the projections, the doors and the jobs of one node. The program
+//! `strongroom` is built from it.
+//!
+//! Start with `node` (what happens in which order), then `engine` (the way of every request), then
+//! `machine` (what follows the ordered commands), then a door.
+#![warn(missing_docs)]
+
+pub mod access_log;
+mod clock;
+pub mod doors;
+pub mod engine;
+mod founding;
+pub mod jobs;
+pub mod layout;
+mod locate;
+pub mod machine;
+pub mod metrics;
+pub mod node;
+pub mod notary;
+pub mod program;
+pub mod projections;
+pub mod render;
+pub mod room;
+mod tls;

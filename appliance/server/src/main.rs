@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The program `strongroom`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::program::main()
+}

@@ -1,0 +1,630 @@
+//! The Unix socket of a node: what `strongroom --dir DIR …` speaks with the running process.
+//!
+//! One request a connection, as a line of JSON; the answer is lines of JSON ([`Line`]). Only the
+//! user that runs the node, and root, are let in; the log names them by their user id.
+
+use crate::engine::{Engine, Refusal};
+use crate::founding;
+use crate::jobs::{epoch, export};
+use crate::layout::Layout;
+use crate::notary::Notary;
+use crate::{metrics, render};
+use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, View, codec};
+use ledger::SegmentsReader;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+/// Longest request line.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+
+/// How often a followed log is looked at.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Lines on their way to a slow reader.
+const LINES_WAITING_MAX: usize = 256;
+
+/// What can be asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+#[expect(
+    missing_docs,
+    reason = "each variant is a command of the program, described there"
+)]
+pub enum Request {
+    Status,
+    LogShow {
+        view: Option<String>,
+        last: Option<u64>,
+        follow: bool,
+    },
+    ClientAdd {
+        name: String,
+        groups: Vec<String>,
+    },
+    ClientRevoke {
+        name: String,
+    },
+    ClientList,
+    KeyList {
+        limit: u64,
+    },
+    KeyShow {
+        uid: String,
+    },
+    EpochRotate,
+    StateDigest {
+        replay: bool,
+    },
+    Export {
+        out: PathBuf,
+    },
+    SlotList,
+    SlotAddPassphrase {
+        passphrase: String,
+        recovery: bool,
+    },
+    SlotRemove {
+        id: u32,
+    },
+}
+
+/// One line of an answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Line {
+    /// One of several things asked for.
+    Item(Value),
+    /// What is being done.
+    Progress(String),
+    /// The end, with the result.
+    Done(Value),
+    /// The end: it was not done, and why.
+    Error(String),
+}
+
+/// The door, ready to open.
+#[derive(Debug)]
+pub struct ControlDoor {
+    engine: Arc<Engine>,
+    notary: Arc<Notary>,
+    layout: Layout,
+    kmip: SocketAddr,
+    web: SocketAddr,
+}
+
+type Answer = Result<Value, String>;
+
+impl ControlDoor {
+    /// Prepares the door; `addresses` are those of the KMIP and the web port.
+    pub fn new(
+        engine: Arc<Engine>,
+        notary: Arc<Notary>,
+        layout: Layout,
+        (kmip, web): (SocketAddr, SocketAddr),
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            notary,
+            layout,
+            kmip,
+            web,
+        })
+    }
+
+    /// Opens the socket; the future serves it until told to stop.
+    pub fn open(
+        self: Arc<Self>,
+        mut stop: watch::Receiver<bool>,
+    ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+        let path = self.layout.control_socket();
+        // The folder is locked by this process, so a socket found here is left from a crash.
+        if path.exists() {
+            std::fs::remove_file(&path)?;
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    _ = stop.wait_for(|stop| *stop) => return,
+                };
+                let Ok((stream, _)) = accepted else {
+                    tokio::time::sleep(FOLLOW_INTERVAL).await;
+                    continue;
+                };
+                let door = self.clone();
+                let mut stop = stop.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        // A reader that went away wants no answer.
+                        served = door.serve(stream) => drop(served),
+                        _ = stop.wait_for(|stop| *stop) => {}
+                    }
+                });
+            }
+        })
+    }
+
+    async fn serve(&self, stream: UnixStream) -> io::Result<()> {
+        let peer = stream.peer_cred()?;
+        let us = nix::unistd::geteuid().as_raw();
+        let (read, mut write) = stream.into_split();
+        if peer.uid() != us && peer.uid() != 0 {
+            let line = Line::Error("only the user that runs the node, and root, may ask".into());
+            return send(&mut write, &line).await;
+        }
+        let actor = Actor::Operator {
+            name: format!("uid:{}", peer.uid()),
+            door: Door::Socket,
+        };
+        let mut line = String::new();
+        BufReader::new(read.take(REQUEST_BYTES_MAX))
+            .read_line(&mut line)
+            .await?;
+        let request = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => request,
+            Err(e) => return send(&mut write, &Line::Error(format!("bad request: {e}"))).await,
+        };
+        let (lines, mut queue) = mpsc::channel(LINES_WAITING_MAX);
+        let work = async {
+            let end = match self.answer(&actor, request, &lines).await {
+                Ok(done) => Line::Done(done),
+                Err(error) => Line::Error(error),
+            };
+            drop(lines.send(end).await);
+            drop(lines);
+        };
+        let print = async {
+            while let Some(line) = queue.recv().await {
+                send(&mut write, &line).await?;
+            }
+            Ok(())
+        };
+        tokio::pin!(work, print);
+        tokio::select! {
+            () = &mut work => print.await,
+            // The reader went away: work that only reads ends here, a change stands.
+            printed = &mut print => printed,
+        }
+    }
+
+    async fn answer(&self, actor: &Actor, request: Request, lines: &mpsc::Sender<Line>) -> Answer {
+        match request {
+            Request::Status => Ok(self.status()),
+            Request::LogShow { view, last, follow } => {
+                self.log_show(view.as_deref(), last, follow, lines).await
+            }
+            Request::ClientAdd { name, groups } => self.client_add(actor, &name, &groups).await,
+            Request::ClientRevoke { name } => {
+                let name = Name::parse(&name).map_err(|e| e.to_string())?;
+                self.change(actor, Ask::RevokeUser { name }).await
+            }
+            Request::ClientList => Ok(self.client_list()),
+            Request::KeyList { limit } => self.key_list(limit, lines).await,
+            Request::KeyShow { uid } => self.key_show(&uid),
+            Request::EpochRotate => self.epoch_rotate(actor, lines).await,
+            Request::StateDigest { replay } => self.state_digest(replay).await,
+            Request::Export { out } => self.export(actor, out, lines).await,
+            Request::SlotList => Ok(self.slot_list()),
+            Request::SlotAddPassphrase {
+                passphrase,
+                recovery,
+            } => self.slot_add(actor, passphrase, recovery).await,
+            Request::SlotRemove { id } => self.slot_remove(actor, id).await,
+        }
+    }
+
+    async fn change(&self, actor: &Actor, ask: Ask) -> Answer {
+        match self.engine.change(actor, ask, None).await {
+            Ok(_) => Ok(json!({})),
+            Err(Refusal::Denied { denial, .. }) => Err(denial.to_string()),
+            Err(Refusal::Fault(fault)) => Err(fault.to_string()),
+        }
+    }
+
+    fn status(&self) -> Value {
+        let health = metrics::health(&self.engine);
+        let cluster = self.engine.cluster().status();
+        let ledger = self.engine.machine().ledger();
+        let (size, root) = (ledger.size(), ledger.root().to_string());
+        drop(ledger);
+        let (access_size, access_root) = self.engine.access().head();
+        let state = self.engine.machine().state();
+        let (free, kept) = self.engine.room().reading();
+        let slots = self.engine.vault().slot_health();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "dir": self.layout.root(),
+            "cluster": state.cluster().map(|c| c.to_string()),
+            "node": self.engine.node().0,
+            "time": render::moment(self.engine.now()),
+            "kmip": self.kmip.to_string(),
+            "web": format!("https://{}", self.web),
+            "serving": health.serving,
+            "writing": health.writing,
+            "faults": health.faults,
+            "cluster_log": { "size": size, "root": root },
+            "access_log": { "size": access_size, "root": access_root.to_string() },
+            "raft": {
+                "leader": cluster.leader,
+                "term": cluster.term,
+                "last_entry": cluster.last_entry,
+                "applied_entry": cluster.applied_entry,
+                "purged_entry": cluster.purged_entry,
+            },
+            "epoch": state.epoch().0,
+            "objects": state.object_count(),
+            "awaiting_final_destruction": state.awaiting_final().count(),
+            "users": state.users().count(),
+            "slots": format!("{slots:?}"),
+            "approved_algorithms": format!("{:?}", self.engine.vault().approved()),
+            "search_indexes": { "reflected": self.engine.projections().reflected() },
+            "disk": { "free_bytes": free, "kept_for_administration_bytes": kept },
+        })
+    }
+
+    async fn log_show(
+        &self,
+        view: Option<&str>,
+        last: Option<u64>,
+        follow: bool,
+        lines: &mpsc::Sender<Line>,
+    ) -> Answer {
+        let view = match view {
+            None => None,
+            Some(name) => Some(View::parse(name).ok_or_else(|| {
+                format!("there is no log {name:?}; there are system, audit, activity and client")
+            })?),
+        };
+        let cluster = self.engine.machine().reader();
+        let access = self.engine.access().reader();
+        let mut follower = Follower {
+            cluster: Tail::new(cluster, last),
+            access: Tail::new(access, last),
+            view,
+        };
+        loop {
+            follower.send_new(lines).await?;
+            if !follow {
+                return Ok(json!({}));
+            }
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+        }
+    }
+
+    async fn client_add(&self, actor: &Actor, name: &str, groups: &[String]) -> Answer {
+        let name = Name::parse(name).map_err(|e| format!("{name:?}: {e}"))?;
+        let groups = groups
+            .iter()
+            .map(|g| membership(g))
+            .collect::<Result<Vec<_>, _>>()?;
+        let made = founding::add_client(&self.engine, &self.layout, actor, &name, groups).await;
+        let made = made.map_err(|e| format!("{e:#}"))?;
+        Ok(json!({
+            "name": name,
+            "certificate": made.certificate,
+            "key": made.key,
+            "fingerprint": made.fingerprint.to_string(),
+            "not_after": render::moment(made.not_after),
+        }))
+    }
+
+    fn client_list(&self) -> Value {
+        let state = self.engine.machine().state();
+        let client = |user: &domain::User| {
+            json!({
+                "name": user.name(),
+                "groups": user.groups().iter().map(group_text).collect::<Vec<_>>(),
+                "certificates": user.certificates().len(),
+                "revoked": user.revoked().map(render::moment),
+                "objects": user.live_objects(),
+            })
+        };
+        state.users().map(client).collect()
+    }
+
+    async fn key_list(&self, limit: u64, lines: &mpsc::Sender<Line>) -> Answer {
+        let now = self.engine.now();
+        let (rows, total) = {
+            let state = self.engine.machine().state();
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let row = |object: &domain::Object| {
+                json!({
+                    "uid": object.uid().to_string(),
+                    "type": format!("{:?}", object.object_type()),
+                    "state": object.state_at(now).to_string(),
+                    "owner": object.owner(&state),
+                    "name": object.names().next(),
+                    "created": render::moment(object.initial_date()),
+                })
+            };
+            let rows: Vec<_> = state.objects().take(limit).map(row).collect();
+            (rows, state.object_count())
+        };
+        let shown = rows.len();
+        for row in rows {
+            lines
+                .send(Line::Item(row))
+                .await
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(json!({ "shown": shown, "total": total }))
+    }
+
+    fn key_show(&self, uid: &str) -> Answer {
+        let id = Uid::parse(uid).ok_or_else(|| format!("{uid:?} is no unique identifier"))?;
+        let now = self.engine.now();
+        let state = self.engine.machine().state();
+        let object = state
+            .object(&id)
+            .ok_or_else(|| format!("there is no object {id}"))?;
+        let attributes: Vec<_> = object
+            .instances(now)
+            .into_iter()
+            .map(|held| {
+                let name = held.attribute.name.to_string();
+                let value = render::value(&held.attribute.value);
+                json!({ "name": name, "index": held.index, "value": value })
+            })
+            .collect();
+        let material = object.material();
+        let final_destruction = object.is_tombstone().then(|| state.is_final(&id));
+        let mut shown = json!({
+            "uid": id.to_string(),
+            "type": format!("{:?}", object.object_type()),
+            "state": object.state_at(now).to_string(),
+            "owner": object.owner(&state),
+            "registered": object.is_registered(),
+            "commitment": material.map(|m| m.commitment.to_string()),
+            "epoch": material.map(|m| m.epoch.0),
+            "destruction_final": final_destruction,
+            "attributes": attributes,
+        });
+        drop(state);
+        shown["history"] = self.history(&id)?;
+        Ok(shown)
+    }
+
+    /// What the cluster log says of one object.
+    fn history(&self, uid: &Uid) -> Answer {
+        let reader = self.engine.machine().reader();
+        let mut history = Vec::new();
+        for n in 0..reader.size() {
+            let bytes = reader.read(n).map_err(|e| e.to_string())?;
+            let record: Record = codec::from_slice(&bytes).map_err(|e| e.to_string())?;
+            if record.event.uid() == Some(uid) {
+                let time = render::moment(record.time);
+                let summary = domain::summary(&record);
+                history.push(json!({ "record": n, "time": time, "summary": summary }));
+            }
+        }
+        Ok(history.into())
+    }
+
+    async fn epoch_rotate(&self, actor: &Actor, lines: &mpsc::Sender<Line>) -> Answer {
+        let report = lines.clone();
+        let mut progress = move |text: String| {
+            // A reader that is slow misses a line of progress, nothing else.
+            drop(report.try_send(Line::Progress(text)));
+        };
+        let rotated = epoch::rotate(&self.engine, actor, &mut progress).await;
+        let rotated = rotated.map_err(|e| e.to_string())?;
+        Ok(json!({
+            "epoch": rotated.epoch.0,
+            "resealed": rotated.resealed,
+            "finalised": rotated.finalised,
+            "root": format!("{:?}", rotated.retired),
+        }))
+    }
+
+    async fn state_digest(&self, replay: bool) -> Answer {
+        let machine = self.engine.machine().clone();
+        let work = move || -> Answer {
+            let (records, digest) = {
+                let state = machine.state();
+                (state.records(), state.digest())
+            };
+            if !replay {
+                return Ok(json!({ "records": records, "digest": digest.to_string() }));
+            }
+            let reader = machine.reader();
+            let mut replayed = State::default();
+            for n in 0..records {
+                let bytes = reader.read(n).map_err(|e| e.to_string())?;
+                let record = codec::from_slice(&bytes).map_err(|e| format!("record {n}: {e}"))?;
+                replayed.evolve(&record);
+            }
+            let again = replayed.digest();
+            Ok(json!({
+                "records": records,
+                "digest": digest.to_string(),
+                "replay": again.to_string(),
+                "equal": digest == again,
+            }))
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|e| e.to_string())?
+    }
+
+    async fn export(&self, actor: &Actor, out: PathBuf, lines: &mpsc::Sender<Line>) -> Answer {
+        let report = lines.clone();
+        let progress = move |done: u64, total: u64| {
+            let text = format!("{done} of {total} records");
+            drop(report.try_send(Line::Progress(text)));
+        };
+        let exported = export::export(&self.engine, &self.notary, actor, &out, progress).await;
+        let exported = exported.map_err(|e| e.to_string())?;
+        Ok(json!({
+            "out": exported.out,
+            "records": exported.written.records,
+            "bytes": exported.written.bytes,
+            "cluster_log": {
+                "size": exported.cluster.size,
+                "root": exported.cluster.root.to_string(),
+            },
+            "digest": exported.written.manifest.to_string(),
+        }))
+    }
+
+    fn slot_list(&self) -> Value {
+        let slot = |slot: vault::SlotSummary| {
+            json!({
+                "id": slot.id.0,
+                "kind": slot.kind.to_string(),
+                "label": slot.label,
+                "recovery": slot.recovery,
+                "can_be_opened": slot.supported,
+                "held": slot.held,
+            })
+        };
+        self.engine.vault().slots().into_iter().map(slot).collect()
+    }
+
+    async fn slot_add(&self, actor: &Actor, passphrase: String, recovery: bool) -> Answer {
+        let passphrase = vault::Secret::take(passphrase.into_bytes());
+        let mut slot = vault::NewSlot::new(vault::Credential::Passphrase(passphrase));
+        if recovery {
+            slot = slot.for_recovery();
+        }
+        let vault = self.engine.vault().clone();
+        let added = tokio::task::spawn_blocking(move || vault.add_slot(slot)).await;
+        let id = added
+            .map_err(|e| e.to_string())?
+            .map_err(|e| e.to_string())?;
+        let ask = Ask::AddSlot {
+            name: founding::slot_name(id),
+            kind: "passphrase".into(),
+        };
+        self.change(actor, ask).await?;
+        Ok(json!({ "id": id.0 }))
+    }
+
+    async fn slot_remove(&self, actor: &Actor, id: u32) -> Answer {
+        let id = vault::SlotId(id);
+        let left = self
+            .engine
+            .vault()
+            .remove_slot(id)
+            .map_err(|e| e.to_string())?;
+        self.change(
+            actor,
+            Ask::RemoveSlot {
+                name: founding::slot_name(id),
+            },
+        )
+        .await?;
+        Ok(json!({ "id": id.0, "left_behind": left.map(|e| e.to_string()) }))
+    }
+}
+
+/// A group as the command line writes it: `name` or `name:manage`.
+fn membership(text: &str) -> Result<Membership, String> {
+    let (group, role) = match text.split_once(':') {
+        None | Some((_, "use")) => (text.split(':').next().unwrap_or(text), GroupRole::Use),
+        Some((group, "manage")) => (group, GroupRole::Manage),
+        Some((_, role)) => {
+            return Err(format!(
+                "{role:?} is no role in a group; there are use and manage"
+            ));
+        }
+    };
+    let group = Name::parse(group).map_err(|e| format!("group {group:?}: {e}"))?;
+    Ok(Membership { group, role })
+}
+
+fn group_text(membership: &Membership) -> String {
+    match membership.role {
+        GroupRole::Use => membership.group.to_string(),
+        GroupRole::Manage => format!("{}:manage", membership.group),
+    }
+}
+
+async fn send(write: &mut OwnedWriteHalf, line: &Line) -> io::Result<()> {
+    let mut text = serde_json::to_string(line)?;
+    text.push('\n');
+    write.write_all(text.as_bytes()).await
+}
+
+/// The new end of one log.
+struct Tail {
+    reader: SegmentsReader,
+    next: u64,
+}
+
+impl Tail {
+    fn new(reader: SegmentsReader, last: Option<u64>) -> Self {
+        let next = last.map_or(0, |last| reader.size().saturating_sub(last));
+        Self { reader, next }
+    }
+
+    /// The records that came since the last look, rendered, those of a view only.
+    fn take(
+        &mut self,
+        view: Option<View>,
+        render: fn(&[u8]) -> Result<Value, String>,
+        until: u64,
+    ) -> Result<Vec<(String, Value)>, String> {
+        let mut lines = Vec::new();
+        while self.next < until {
+            let bytes = self.reader.read(self.next).map_err(|e| e.to_string())?;
+            let mut shown = render(&bytes)?;
+            shown["n"] = json!(self.next);
+            self.next += 1;
+            let of_view = shown["view"].as_str().unwrap_or_default();
+            if view.is_none_or(|view| view.name() == of_view) {
+                lines.push((shown["time"].as_str().unwrap_or_default().to_owned(), shown));
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// Both logs, merged by time.
+struct Follower {
+    cluster: Tail,
+    access: Tail,
+    view: Option<View>,
+}
+
+impl Follower {
+    async fn send_new(&mut self, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let (cluster, access) = (self.cluster.reader.size(), self.access.reader.size());
+        let mut of_cluster = self
+            .cluster
+            .take(self.view, render::record, cluster)?
+            .into();
+        let mut of_access = self.access.take(self.view, render::access, access)?.into();
+        while let Some(record) = earlier(&mut of_cluster, &mut of_access) {
+            lines
+                .send(Line::Item(record))
+                .await
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+type Shown = VecDeque<(String, Value)>;
+
+/// Takes the earlier of two heads; each log keeps its own order.
+fn earlier(one: &mut Shown, other: &mut Shown) -> Option<Value> {
+    let from = match (one.front(), other.front()) {
+        (Some((a, _)), Some((b, _))) if b < a => other,
+        (Some(_), _) => one,
+        (None, _) => other,
+    };
+    from.pop_front().map(|(_, record)| record)
+}

@@ -1,0 +1,5 @@
+//! The doors: what speaks to the outside. They translate; they decide nothing.
+
+pub mod control;
+pub mod kmip;
+pub mod web;

@@ -1,0 +1,505 @@
+//! The way of every request: admit, supply, propose, reply (law 1); permit, record, release (law 5).
+//!
+//! Doors translate and call here; no door decides anything. The engine decides nothing either: the
+//! rules are in `domain`, and this file carries what they say to the vault, the cluster and the
+//! access log.
+
+use crate::access_log::{AccessLog, NotRecorded, Receipt};
+use crate::clock;
+use crate::locate::{self, Found, Query};
+use crate::machine::{LedgerMachine, Outcome, Proposal};
+use crate::metrics::Counters;
+use crate::projections::{Projections, QueryFault};
+use crate::room::Room;
+use cluster::{Cluster, ProposeFault};
+use domain::{
+    Access, AccessRecord, Actor, Ask, Attribute, AttributeInstance, Command, Denial, Facts,
+    Material,
+};
+use domain::{Hash, NodeId, ObjectType, Read, Time, Uid, codec};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use vault::{Secret, Vault};
+
+/// A command may find its epoch closed between sealing and apply; epochs change once a day, so one
+/// more try is enough and two are generous.
+const EPOCH_RETRIES_MAX: usize = 3;
+
+/// Characters of an object's name, as a client wrote it, that a record keeps.
+const OBJECT_NAME_CHARS_MAX: usize = 64;
+
+/// The world failed; nothing is said about the rules.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Fault {
+    /// The change was not carried out, or it is not known whether it was.
+    #[error("{0}")]
+    NotWritten(#[from] ProposeFault),
+    /// The access log does not take records.
+    #[error("{0}")]
+    NotRecorded(#[from] NotRecorded),
+    /// The vault or the sealed store failed.
+    #[error("{0}")]
+    Vault(String),
+    /// The disk has too little room for new objects.
+    #[error(
+        "the data partition has {free_bytes} bytes left, and {wanted_bytes} are kept for Destroy, \
+         administration and audit: free space or add disk, then try again"
+    )]
+    NoRoom {
+        /// What is left.
+        free_bytes: u64,
+        /// What is kept.
+        wanted_bytes: u64,
+    },
+    /// The search indexes failed.
+    #[error("{0}")]
+    Query(#[from] QueryFault),
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// A rule said no. The refusal stands in the cluster log, or is on its way into the access log.
+    #[error("{denial}")]
+    Denied {
+        /// Which rule.
+        denial: Denial,
+        /// The record of it, when it goes to the access log.
+        receipt: Option<Receipt>,
+    },
+    /// The world failed.
+    #[error("{0}")]
+    Fault(Fault),
+}
+
+impl<E: Into<Fault>> From<E> for Refusal {
+    fn from(fault: E) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+fn vault_fault(error: impl std::fmt::Display) -> Fault {
+    Fault::Vault(error.to_string())
+}
+
+/// An answer that must not leave before its record is on the disk.
+#[derive(Debug)]
+pub struct Pending<T> {
+    answer: T,
+    receipt: Option<Receipt>,
+}
+
+impl<T> Pending<T> {
+    /// The answer to a change: its record is in the cluster log already.
+    pub fn committed(answer: T) -> Self {
+        Self {
+            answer,
+            receipt: None,
+        }
+    }
+
+    /// Gives the answer out, once its record is durable.
+    pub async fn settle(self) -> Result<T, NotRecorded> {
+        if let Some(receipt) = self.receipt {
+            receipt.recorded().await?;
+        }
+        Ok(self.answer)
+    }
+
+    /// Turns the answer into another form, still held back.
+    pub fn map<U>(self, form: impl FnOnce(T) -> U) -> Pending<U> {
+        Pending {
+            answer: form(self.answer),
+            receipt: self.receipt,
+        }
+    }
+
+    /// Looks at the answer inside the appliance, to go on with the next item of a batch.
+    pub fn peek(&self) -> &T {
+        &self.answer
+    }
+}
+
+/// Key material on its way out.
+#[derive(Debug)]
+pub struct Released {
+    /// Which object.
+    pub uid: Uid,
+    /// The material.
+    pub material: Secret,
+}
+
+/// The engine of one node.
+pub struct Engine {
+    node: NodeId,
+    cluster: Cluster,
+    machine: Arc<LedgerMachine>,
+    vault: Arc<Vault>,
+    access: AccessLog,
+    projections: Projections,
+    room: Room,
+    counters: Counters,
+    /// The latest time handed out: a clock that goes back does not take time with it (ABUSE A23).
+    ratchet: AtomicI64,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an engine is put together from.
+#[derive(Debug)]
+pub struct Parts {
+    /// This node.
+    pub node: NodeId,
+    /// Agreement.
+    pub cluster: Cluster,
+    /// State, log and store.
+    pub machine: Arc<LedgerMachine>,
+    /// Keys.
+    pub vault: Arc<Vault>,
+    /// The access log.
+    pub access: AccessLog,
+    /// Search indexes.
+    pub projections: Projections,
+    /// Room on the data partition.
+    pub room: Room,
+}
+
+impl Engine {
+    /// Puts the engine together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            node,
+            cluster,
+            machine,
+            vault,
+            access,
+            projections,
+            room,
+        } = parts;
+        let latest = machine.state().latest_time().0;
+        let ratchet = AtomicI64::new(latest);
+        let counters = Counters::default();
+        Self {
+            node,
+            cluster,
+            machine,
+            vault,
+            access,
+            projections,
+            room,
+            counters,
+            ratchet,
+        }
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Agreement, for status and purge.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// State, log and store.
+    pub fn machine(&self) -> &Arc<LedgerMachine> {
+        &self.machine
+    }
+
+    /// Keys.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    /// The access log.
+    pub fn access(&self) -> &AccessLog {
+        &self.access
+    }
+
+    /// Search indexes.
+    pub fn projections(&self) -> &Projections {
+        &self.projections
+    }
+
+    /// Room on the data partition.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// What the KMIP door counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether a transition by date waits to be carried out.
+    pub fn is_due(&self) -> bool {
+        self.machine
+            .state()
+            .next_due()
+            .is_some_and(|due| due <= self.now())
+    }
+
+    /// The time to act by: the clock, never going back.
+    pub fn now(&self) -> Time {
+        let now = clock::now().0;
+        Time(self.ratchet.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+
+    /// Has something changed. `material` is what the client brought, for Register.
+    pub async fn change(
+        &self,
+        actor: &Actor,
+        ask: Ask,
+        material: Option<&Secret>,
+    ) -> Result<Outcome, Refusal> {
+        for _ in 0..EPOCH_RETRIES_MAX {
+            let now = self.now();
+            let admitted = domain::admit(&self.machine.state(), actor, &ask, now);
+            let needs = match admitted {
+                Ok(needs) => needs,
+                Err(denial) => return Err(self.deny(actor, ask.name(), ask.uid(), denial).await?),
+            };
+            if needs.uid {
+                self.room.for_new_objects()?;
+            }
+            let (facts, sealed) = self.supply(&needs, material, now)?;
+            let command = Command {
+                actor: actor.clone(),
+                time: now,
+                ask: ask.clone(),
+                facts,
+            };
+            let proposal = Proposal {
+                command,
+                sealed: sealed.map(serde_bytes::ByteBuf::from),
+            };
+            let reply = self.cluster.propose(codec::to_vec(&proposal)).await?;
+            let outcome: Outcome = codec::from_slice(&reply).map_err(vault_fault)?;
+            match outcome.refused {
+                Some(Denial::StaleEpoch { .. }) => {}
+                Some(denial) => {
+                    return Err(Refusal::Denied {
+                        denial,
+                        receipt: None,
+                    });
+                }
+                None => return Ok(outcome),
+            }
+        }
+        Err(Fault::Vault("the object epoch changes faster than objects are made".into()).into())
+    }
+
+    /// Makes what a command needs from outside the rules: an identifier and sealed material.
+    fn supply(
+        &self,
+        needs: &domain::Needs,
+        material: Option<&Secret>,
+        now: Time,
+    ) -> Result<(Facts, Option<Vec<u8>>), Fault> {
+        if !needs.uid {
+            return Ok((Facts::default(), None));
+        }
+        let mut random = [0u8; 10];
+        self.vault.random(&mut random).map_err(vault_fault)?;
+        let uid = Uid::from_time(now, random);
+        let (sealed, length) = match (needs.generate_bits, material) {
+            (Some(bits), _) => {
+                let sealed = self.vault.generate(&uid, bits).map_err(vault_fault)?;
+                (sealed, bits.div_ceil(8))
+            }
+            (None, Some(material)) => {
+                let length = u32::try_from(material.len()).unwrap_or(u32::MAX);
+                (
+                    self.vault.seal(&uid, material).map_err(vault_fault)?,
+                    length,
+                )
+            }
+            (None, None) => return Err(Fault::Vault("no key material was given".into())),
+        };
+        let material = Material {
+            commitment: Hash::from_bytes(sealed.commitment),
+            epoch: sealed.epoch,
+            length_bytes: length,
+        };
+        Ok((
+            Facts {
+                uid: Some(uid),
+                material: Some(material),
+            },
+            Some(sealed.bytes),
+        ))
+    }
+
+    /// Releases key material to a user who may have it. `form` settles how it will be presented,
+    /// from its type and attributes, before anything is released.
+    pub async fn get<F>(
+        &self,
+        actor: &Actor,
+        uid: &Uid,
+        form: impl FnOnce(ObjectType, &[Attribute]) -> Result<F, Denial>,
+    ) -> Result<Pending<(Released, F)>, Refusal> {
+        let now = self.now();
+        let permitted = {
+            let state = self.machine.state();
+            domain::permit(&state, actor, Read::Material, uid, now).and_then(|object| {
+                let form = form(object.object_type(), &object.attributes(now))?;
+                Ok((state.records(), object.material().copied(), form))
+            })
+        };
+        let (seen, material, form) = match permitted {
+            Ok(permitted) => permitted,
+            Err(denial) => return Err(self.deny(actor, "Get", Some(uid), denial).await?),
+        };
+        let sealed = self.machine.store().get(uid).map_err(vault_fault)?;
+        let (Some(sealed), Some(material)) = (sealed, material) else {
+            return Err(vault_fault(format!("the sealed store has no entry for {uid}")).into());
+        };
+        let material = self
+            .vault
+            .open(uid, &sealed, material.commitment.as_bytes());
+        let material = material.map_err(vault_fault)?;
+        let receipt = self
+            .record(actor, seen, now, Access::Released { uid: *uid })
+            .await?;
+        let released = Released {
+            uid: *uid,
+            material,
+        };
+        Ok(Pending {
+            answer: (released, form),
+            receipt: Some(receipt),
+        })
+    }
+
+    /// Reads the attributes of an object.
+    pub async fn attributes(
+        &self,
+        actor: &Actor,
+        read: Read,
+        uid: &Uid,
+    ) -> Result<Pending<Vec<AttributeInstance>>, Refusal> {
+        let now = self.now();
+        let permitted = {
+            let state = self.machine.state();
+            domain::permit(&state, actor, read, uid, now)
+                .map(|object| (state.records(), object.instances(now)))
+        };
+        match permitted {
+            Ok((seen, attributes)) => {
+                let access = Access::AttributesRead { uid: *uid };
+                let receipt = self.record(actor, seen, now, access).await?;
+                Ok(Pending {
+                    answer: attributes,
+                    receipt: Some(receipt),
+                })
+            }
+            Err(denial) => {
+                let operation = match read {
+                    Read::AttributeList => "Get Attribute List",
+                    Read::Material | Read::Attributes => "Get Attributes",
+                };
+                Err(self.deny(actor, operation, Some(uid), denial).await?)
+            }
+        }
+    }
+
+    /// Searches among the objects that the user may see.
+    pub(crate) async fn locate(
+        &self,
+        actor: &Actor,
+        query: &Query,
+    ) -> Result<Pending<Found>, Refusal> {
+        let now = self.now();
+        if self.is_due() {
+            let node = Actor::Node(self.node);
+            Box::pin(self.change(&node, Ask::ApplySchedule, None)).await?;
+        }
+        self.projections.catch_up().await?;
+        let seen = self.machine.state().records();
+        let found = locate::locate(&self.machine, &self.projections, actor, query, now)?;
+        let count = u32::try_from(found.uids.len()).unwrap_or(u32::MAX);
+        let receipt = self
+            .record(actor, seen, now, Access::Located { found: count })
+            .await?;
+        Ok(Pending {
+            answer: found,
+            receipt: Some(receipt),
+        })
+    }
+
+    /// Records a question about the server itself.
+    pub async fn asked(&self, actor: &Actor, operation: &str) -> Result<Pending<()>, Refusal> {
+        let access = Access::Asked {
+            operation: operation.to_owned(),
+        };
+        let receipt = self.record(actor, self.seen(), self.now(), access).await?;
+        Ok(Pending {
+            answer: (),
+            receipt: Some(receipt),
+        })
+    }
+
+    /// Records a refusal and hands it back for the answer.
+    pub async fn deny(
+        &self,
+        actor: &Actor,
+        operation: &str,
+        object: Option<&Uid>,
+        denial: Denial,
+    ) -> Result<Refusal, Fault> {
+        let object = object.map(ToString::to_string);
+        self.deny_named(actor, operation, object.as_deref(), denial)
+            .await
+    }
+
+    /// As [`Engine::deny`], for an object by the name that the client gave it.
+    pub async fn deny_named(
+        &self,
+        actor: &Actor,
+        operation: &str,
+        object: Option<&str>,
+        denial: Denial,
+    ) -> Result<Refusal, Fault> {
+        let access = Access::Refused {
+            operation: operation.to_owned(),
+            object: object.map(|name| name.chars().take(OBJECT_NAME_CHARS_MAX).collect()),
+            denial: denial.clone(),
+        };
+        let receipt = self.record(actor, self.seen(), self.now(), access).await?;
+        Ok(Refusal::Denied {
+            denial,
+            receipt: Some(receipt),
+        })
+    }
+
+    /// Writes into the access log.
+    pub async fn record(
+        &self,
+        actor: &Actor,
+        seen: u64,
+        time: Time,
+        access: Access,
+    ) -> Result<Receipt, NotRecorded> {
+        self.access
+            .write(&AccessRecord {
+                v: 1,
+                time,
+                actor: actor.clone(),
+                seen,
+                access,
+            })
+            .await
+    }
+
+    /// Records of the cluster log that an answer given now is decided on.
+    pub fn seen(&self) -> u64 {
+        self.machine.state().records()
+    }
+}

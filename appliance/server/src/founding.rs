@@ -1,0 +1,223 @@
+//! The first start of a cluster, and the making of clients.
+//!
+//! Every step looks whether it was done already, so a founding that a power cut ended is finished
+//! by the next start.
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::layout::{Layout, write_file};
+use crate::node::FIRST_NODE;
+use crate::notary::{Notary, cluster_origin};
+use crate::tls::server_identity;
+use anyhow::Context;
+use domain::{Actor, Ask, ClusterId, Hash, Membership, Name, Time};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use vault::{Credential, NewSlot, ServerProfile, SubjectName, Validity, Vault};
+
+/// Validity of the Local CA: longer than any certificate it issues.
+const CA_DAYS: i64 = 3_650;
+
+/// Validity of server and client certificates: what public practice calls long, and clients warn
+/// 30 days before the end.
+const CERTIFICATE_DAYS: i64 = 825;
+
+/// Certificates are valid a little earlier than made, for clients whose clock is behind.
+const BACKDATED_SECONDS: i64 = 3_600;
+
+/// Finishes the first start.
+#[derive(Debug)]
+pub(crate) struct Founder<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) notary: &'a Notary,
+    pub(crate) layout: &'a Layout,
+}
+
+/// Makes the vault of a new cluster.
+pub(crate) fn found_vault(layout: &Layout, credential: Credential) -> anyhow::Result<Vault> {
+    let mut id = [0u8; 16];
+    vault::provider::random(&mut id).context("random numbers")?;
+    // A version 4 UUID (RFC 9562 §5.4), so that tools recognise it.
+    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut id;
+    *version = (*version & 0x0f) | 0x40;
+    *variant = (*variant & 0x3f) | 0x80;
+    let slot = NewSlot::new(credential);
+    Ok(Vault::initialise(
+        &layout.keys(),
+        ClusterId::from_bytes(id),
+        slot,
+    )?)
+}
+
+impl Founder<'_> {
+    /// Does what is not done yet of the first start.
+    pub(crate) async fn complete(&self, users: &[Name], founded_now: bool) -> anyhow::Result<()> {
+        let node = Actor::Node(FIRST_NODE);
+        let vault = self.engine.vault();
+        let is_new = self.engine.machine().state().cluster().is_none();
+        if is_new {
+            let cluster = vault.cluster();
+            let origin = cluster_origin(cluster);
+            let ask = Ask::FoundCluster {
+                cluster,
+                origin,
+                node: FIRST_NODE,
+            };
+            self.engine.change(&node, ask, None).await?;
+        }
+        let log_key = Hash::from_bytes(self.notary.public_key());
+        let known = self
+            .engine
+            .machine()
+            .state()
+            .log_key(FIRST_NODE)
+            .map(|key| key.public_key);
+        if known != Some(log_key) {
+            let ask = Ask::AddLogKey {
+                node: FIRST_NODE,
+                public_key: log_key,
+            };
+            self.engine.change(&node, ask, None).await?;
+        }
+        for slot in vault.slots() {
+            let name = slot_name(slot.id);
+            let recorded = self
+                .engine
+                .machine()
+                .state()
+                .slots()
+                .any(|(known, _)| *known == name);
+            if !recorded {
+                let ask = Ask::AddSlot {
+                    name,
+                    kind: slot.kind.to_string(),
+                };
+                self.engine.change(&node, ask, None).await?;
+            }
+        }
+        self.certificates()?;
+        if is_new || founded_now {
+            self.first_users(&node, users).await?;
+        }
+        Ok(())
+    }
+
+    async fn first_users(&self, node: &Actor, users: &[Name]) -> anyhow::Result<()> {
+        for name in users {
+            let certified = {
+                let state = self.engine.machine().state();
+                state
+                    .user(name)
+                    .is_some_and(|user| !user.certificates().is_empty())
+            };
+            if !certified {
+                add_client(self.engine, self.layout, node, name, Vec::new()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Local CA, server identity and their files.
+    fn certificates(&self) -> anyhow::Result<()> {
+        let vault = self.engine.vault();
+        let ca = match vault.local_ca() {
+            Ok(ca) => ca,
+            Err(vault::CaFault::Absent) => {
+                let name = format!("Strongroom Local CA {}", &vault.cluster().to_string()[..8]);
+                vault.create_local_ca(&name, validity(CA_DAYS))?
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let (ca_file, server_file) = (
+            self.layout.ca_certificate(),
+            self.layout.server_certificate(),
+        );
+        if vault.server_identity(&server_identity()).is_err() || !server_file.exists() {
+            let names = vec![
+                SubjectName::Dns("localhost".into()),
+                SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                SubjectName::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            ];
+            let profile = ServerProfile {
+                names,
+                validity: validity(CERTIFICATE_DAYS),
+            };
+            let issued = vault.issue_server_identity(&server_identity(), &profile)?;
+            write_file(&server_file, issued.pem.as_bytes(), 0o644)?;
+        }
+        if !ca_file.exists() {
+            write_file(&ca_file, ca.certificate().pem.as_bytes(), 0o644)?;
+        }
+        Ok(())
+    }
+}
+
+/// Name of a slot in the log.
+pub(crate) fn slot_name(id: vault::SlotId) -> Name {
+    Name::parse(&format!("slot-{}", id.0)).expect("a number makes a name")
+}
+
+fn validity(days: i64) -> Validity {
+    let from = clock::now().seconds() - BACKDATED_SECONDS;
+    Validity {
+        not_before: Time::from_seconds(from),
+        not_after: Time::from_seconds(from + days * 86_400),
+    }
+}
+
+/// Adds a user, or a further certificate of one, and writes its certificate and key into the
+/// clients folder. The private key exists only there.
+pub(crate) async fn add_client(
+    engine: &Engine,
+    layout: &Layout,
+    actor: &Actor,
+    name: &Name,
+    groups: Vec<Membership>,
+) -> anyhow::Result<Client> {
+    let known = engine
+        .machine()
+        .state()
+        .user(name)
+        .map(|user| user.groups().to_vec());
+    if known.is_none() || (!groups.is_empty() && known.as_deref() != Some(&groups)) {
+        let ask = Ask::PutUser {
+            name: name.clone(),
+            groups,
+        };
+        engine.change(actor, ask, None).await?;
+    }
+    let issued = engine
+        .vault()
+        .local_ca()?
+        .issue_client(name, validity(CERTIFICATE_DAYS))?;
+    let certificate = layout.clients().join(format!("{name}.pem"));
+    let key = layout.clients().join(format!("{name}.key"));
+    let ask = Ask::IssueCertificate {
+        user: name.clone(),
+        certificate: issued.certificate.fingerprint,
+        serial: crate::render::hex(&issued.certificate.serial),
+        not_after: issued.certificate.validity.not_after,
+    };
+    // Recorded first: a certificate that is not in the log is accepted nowhere.
+    engine.change(actor, ask, None).await?;
+    write_file(&key, issued.key_pem.as_bytes(), 0o600)?;
+    write_file(&certificate, issued.certificate.pem.as_bytes(), 0o644)?;
+    let (fingerprint, not_after) = (
+        issued.certificate.fingerprint,
+        issued.certificate.validity.not_after,
+    );
+    Ok(Client {
+        certificate,
+        key,
+        fingerprint,
+        not_after,
+    })
+}
+
+/// A client that was made.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) certificate: std::path::PathBuf,
+    pub(crate) key: std::path::PathBuf,
+    pub(crate) fingerprint: domain::Fingerprint,
+    pub(crate) not_after: Time,
+}

@@ -1,0 +1,120 @@
+//! Where things lie below the folder of a node.
+//!
+//! `keys/` is the appliance's keys partition: seal slots and the KEK ring. `data/` is everything
+//! else, and is unreadable without it. The two are apart so that a copy of `data/` taken before an
+//! epoch was retired is worth nothing afterwards.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The folder of one node.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Names the folder; nothing is touched.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Seal slots and KEK ring.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// The unlock key of `strongroom dev`.
+    pub fn unlock_key(&self) -> PathBuf {
+        self.keys().join("unlock.key")
+    }
+
+    /// The cluster log.
+    pub fn cluster_log(&self) -> PathBuf {
+        self.root.join("data/cluster-log")
+    }
+
+    /// The access log of this node.
+    pub fn access_log(&self) -> PathBuf {
+        self.root.join("data/access-log")
+    }
+
+    /// Raft log, vote and snapshot pointer.
+    pub fn raft(&self) -> PathBuf {
+        self.root.join("data/raft")
+    }
+
+    /// The sealed store.
+    pub fn sealed_store(&self) -> PathBuf {
+        self.root.join("data/sealed.redb")
+    }
+
+    /// Query indexes; may be deleted while the node is down.
+    pub fn projections(&self) -> PathBuf {
+        self.root.join("data/projections")
+    }
+
+    /// Certificate of the Local CA.
+    pub fn ca_certificate(&self) -> PathBuf {
+        self.root.join("ca.pem")
+    }
+
+    /// Certificate of the server.
+    pub fn server_certificate(&self) -> PathBuf {
+        self.root.join("server.pem")
+    }
+
+    /// Certificates and private keys made for clients.
+    pub fn clients(&self) -> PathBuf {
+        self.root.join("clients")
+    }
+
+    /// The Unix socket of the running node.
+    pub fn control_socket(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
+    /// Held locked by the process that runs the node.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// Makes the folders, readable by their owner only.
+    pub fn make(&self) -> io::Result<()> {
+        for dir in [
+            self.root.clone(),
+            self.keys(),
+            self.root.join("data"),
+            self.clients(),
+        ] {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(dir)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a small file so that it is there whole or not at all, even after a power cut.
+pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    use io::Write;
+    let partial = path.with_extension("partial");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)?;
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(parent)?.sync_all()
+}

@@ -1,0 +1,90 @@
+//! `strongroom dev`: an embedded one-node appliance on loopback.
+
+use super::args::Dev;
+use crate::layout::Layout;
+use crate::node::{Node, Settings};
+use anyhow::Context;
+use domain::Name;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use vault::Credential;
+
+/// Users of a new `dev` node.
+const USERS: [&str; 2] = ["demo", "demo2"];
+
+/// Runs until SIGTERM or SIGINT.
+pub(super) fn run(options: &Dev) -> anyhow::Result<ExitCode> {
+    keep_secrets_in_memory();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(options))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// No core dumps and no ptrace: memory holds keys (ABUSE A27).
+fn keep_secrets_in_memory() {
+    use nix::sys::resource::{Resource, setrlimit};
+    if let Err(e) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        tracing::warn!("core dumps could not be switched off: {e}");
+    }
+    if let Err(e) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!("the process could not be closed to ptrace: {e}");
+    }
+}
+
+async fn serve(options: &Dev) -> anyhow::Result<()> {
+    let layout = Layout::new(&options.dir);
+    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let users = USERS.map(|name| Name::parse(name).expect("letters and digits are a name"));
+    let is_new = !layout.ca_certificate().exists();
+    let credential = Credential::KeyFile(layout.unlock_key());
+    let settings = Settings {
+        layout: layout.clone(),
+        kmip: loopback(options.kmip_port),
+        web: loopback(options.web_port),
+        user_field: options.user_field,
+        first_users: users.into(),
+    };
+    let node = Node::start(settings, credential).await?;
+    if is_new {
+        eprint!("{}", welcome(&layout, node.kmip));
+    }
+    let (kmip, web, dir) = (node.kmip, node.web, options.dir.display());
+    let mut out = std::io::stdout();
+    writeln!(out, "READY kmip={kmip} web=https://{web} dir={dir}")?;
+    out.flush()?;
+    await_signal().await?;
+    node.stop().await
+}
+
+async fn await_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// How to use a new node.
+fn welcome(layout: &Layout, kmip: SocketAddr) -> String {
+    let dir = layout.root().display();
+    let port = kmip.port();
+    format!(
+        "A new node in {dir}: cluster, Local CA, users demo and demo2.\n\
+         \n\
+         KMIP:  127.0.0.1:{port}, TLS 1.2 or 1.3 with a client certificate\n\
+         CA:    {dir}/ca.pem\n\
+         User:  {dir}/clients/demo.pem and {dir}/clients/demo.key (demo2 likewise)\n\
+         \n\
+         Try:   strongroom --dir {dir} status\n\
+         \x20      strongroom --dir {dir} log show --follow\n\
+         \x20      strongroom --dir {dir} export --out bundle && strongroom verify bundle\n\
+         \n\
+         The unlock key lies beside the keys in {dir}/keys: this is for development only.\n"
+    )
+}

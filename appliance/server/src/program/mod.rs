@@ -1,0 +1,46 @@
+//! The program: command line, `dev`, the commands on a running node, offline verification.
+
+mod args;
+mod dev;
+mod operate;
+mod verify;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Reads the command line and does what it says. Exit codes: 0 done, 1 not done or not verified,
+/// 2 the command line was wrong.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_diagnostics();
+    let done = match arguments.command {
+        Command::Dev(options) => dev::run(&options),
+        Command::Verify(options) => verify::run(&options),
+        Command::HsmWorker => run_hsm_worker(),
+        Command::Node(command) => operate::run(&arguments.dir, command),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("strongroom: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Diagnostics go to stderr; `STRONGROOM_LOG` chooses how much (the audit log is the ledger).
+fn start_diagnostics() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("STRONGROOM_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,server=info,openraft=error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+fn run_hsm_worker() -> anyhow::Result<ExitCode> {
+    vault::hsm::worker::run(std::io::stdin().lock(), std::io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,269 @@
+//! Commands on a running node, spoken over its Unix socket.
+
+use super::args::{Client, Epoch, Key, Log, NodeCommand, Slot, StateCommand};
+use crate::doors::control::{Line, Request};
+use crate::layout::Layout;
+use anyhow::{Context, bail};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Longest passphrase that is read.
+const PASSPHRASE_BYTES_MAX: u64 = 1024;
+
+/// How an answer is shown.
+enum Show {
+    /// JSON: items a line each, or the result.
+    Json,
+    /// Records of the logs, a line each.
+    Records,
+    /// Items as a table with these columns.
+    Table(&'static [&'static str]),
+    /// The result, a field a line.
+    Fields,
+}
+
+/// Asks the node and shows its answer.
+pub(super) fn run(dir: &Path, command: NodeCommand) -> anyhow::Result<ExitCode> {
+    let (request, show) = request(command)?;
+    let socket = Layout::new(dir).control_socket();
+    let stream = UnixStream::connect(&socket).with_context(|| {
+        let dir = dir.display();
+        format!("no node answers in {dir} (start one with: strongroom dev --dir {dir})")
+    })?;
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    (&stream).write_all(&line)?;
+    match print(BufReader::new(stream), &show) {
+        // `strongroom log show | head` ends the pipe, which is no error of ours.
+        Err(e) if is_broken_pipe(&e) => Ok(ExitCode::SUCCESS),
+        printed => printed,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
+    let either = |json: bool, show| if json { Show::Json } else { show };
+    Ok(match command {
+        NodeCommand::Status { json } => (Request::Status, either(json, Show::Fields)),
+        NodeCommand::Log(Log::Show {
+            view,
+            last,
+            json,
+            follow,
+        }) => (
+            Request::LogShow { view, last, follow },
+            either(json, Show::Records),
+        ),
+        NodeCommand::Client(Client::Add { name, groups, json }) => (
+            Request::ClientAdd { name, groups },
+            either(json, Show::Fields),
+        ),
+        NodeCommand::Client(Client::Revoke { name }) => {
+            (Request::ClientRevoke { name }, Show::Fields)
+        }
+        NodeCommand::Client(Client::List { json }) => {
+            let columns = &["name", "groups", "certificates", "objects", "revoked"];
+            (Request::ClientList, either(json, Show::Table(columns)))
+        }
+        NodeCommand::Key(Key::List { limit, json }) => {
+            let columns = &["uid", "type", "state", "owner", "name", "created"];
+            (
+                Request::KeyList { limit },
+                either(json, Show::Table(columns)),
+            )
+        }
+        NodeCommand::Key(Key::Show { uid, json }) => {
+            (Request::KeyShow { uid }, either(json, Show::Fields))
+        }
+        NodeCommand::Epoch(Epoch::Rotate { json }) => {
+            (Request::EpochRotate, either(json, Show::Fields))
+        }
+        NodeCommand::State(StateCommand::Digest { replay, json }) => {
+            (Request::StateDigest { replay }, either(json, Show::Fields))
+        }
+        NodeCommand::Export { out, json } => {
+            let out = std::path::absolute(out)?;
+            (Request::Export { out }, either(json, Show::Fields))
+        }
+        NodeCommand::Slot(Slot::List { json }) => {
+            let columns = &["id", "kind", "label", "recovery", "can_be_opened", "held"];
+            (Request::SlotList, either(json, Show::Table(columns)))
+        }
+        NodeCommand::Slot(Slot::AddPassphrase { recovery }) => {
+            let passphrase = read_passphrase()?;
+            (
+                Request::SlotAddPassphrase {
+                    passphrase,
+                    recovery,
+                },
+                Show::Fields,
+            )
+        }
+        NodeCommand::Slot(Slot::Remove { id }) => (Request::SlotRemove { id }, Show::Fields),
+    })
+}
+
+fn read_passphrase() -> anyhow::Result<String> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        bail!(
+            "give the passphrase on standard input, from a file or a pipe, so that no screen shows it"
+        );
+    }
+    let mut text = String::new();
+    input
+        .lock()
+        .take(PASSPHRASE_BYTES_MAX)
+        .read_to_string(&mut text)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn print(answer: impl BufRead, show: &Show) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let mut rows = Vec::new();
+    let progress_line = std::io::stderr().is_terminal();
+    for line in answer.lines() {
+        match serde_json::from_str(&line?).context("the node's answer")? {
+            Line::Item(item) => match show {
+                Show::Json => writeln!(out, "{item}")?,
+                Show::Records => writeln!(out, "{}", record_line(&item))?,
+                Show::Table(_) | Show::Fields => rows.push(item),
+            },
+            Line::Progress(text) if progress_line => eprint!("\r\x1b[K{text}"),
+            Line::Progress(_) => {}
+            Line::Done(done) => {
+                if progress_line {
+                    eprint!("\r\x1b[K");
+                }
+                finish(&mut out, &done, rows, show)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Line::Error(error) => {
+                if progress_line {
+                    eprint!("\r\x1b[K");
+                }
+                eprintln!("strongroom: {error}");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    bail!("the node ended before it answered")
+}
+
+fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> anyhow::Result<()> {
+    match show {
+        Show::Json if done.as_object().is_some_and(serde_json::Map::is_empty) => {}
+        // The count behind a list is for people; scripts count lines.
+        Show::Json if done.get("shown").is_some() => {}
+        Show::Json => writeln!(out, "{done}")?,
+        Show::Records => {}
+        Show::Fields => fields(out, done, 0)?,
+        Show::Table(columns) => {
+            let rows = done.as_array().cloned().unwrap_or(rows);
+            table(out, columns, &rows)?;
+            if let (Some(shown), Some(total)) = (done["shown"].as_u64(), done["total"].as_u64())
+                && shown < total
+            {
+                writeln!(out, "({shown} of {total}; --limit shows more)")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn record_line(record: &Value) -> String {
+    let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+    let log = if record.get("access").is_some() {
+        "a"
+    } else {
+        "c"
+    };
+    let n = record["n"].as_u64().unwrap_or_default();
+    format!(
+        "{:<24} {log}{n:<8} {:<8} {}",
+        text("time"),
+        text("view"),
+        text("summary")
+    )
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn table(out: &mut impl Write, columns: &[&str], rows: &[Value]) -> std::io::Result<()> {
+    let heads: Vec<String> = columns
+        .iter()
+        .map(|c| c.to_uppercase().replace('_', " "))
+        .collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| columns.iter().map(|c| cell(&row[c])).collect())
+        .collect();
+    let width = |at: usize| {
+        let of_rows = cells
+            .iter()
+            .filter_map(|row| row.get(at))
+            .map(|c| c.chars().count());
+        of_rows
+            .chain(heads.get(at).map(|h| h.chars().count()))
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    for row in std::iter::once(&heads).chain(&cells) {
+        let padded = row
+            .iter()
+            .zip(&widths)
+            .map(|(text, width)| format!("{text:<width$}"));
+        writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// A field a line; structures indented below their name.
+fn fields(out: &mut impl Write, value: &Value, depth: usize) -> std::io::Result<()> {
+    let Some(map) = value.as_object() else {
+        return writeln!(out, "{}{}", "  ".repeat(depth), cell(value));
+    };
+    let indent = "  ".repeat(depth);
+    let width = map.keys().map(|k| k.len()).max().unwrap_or(0);
+    for (key, value) in map {
+        let name = key.replace('_', " ");
+        match value {
+            Value::Object(_) => {
+                writeln!(out, "{indent}{name}:")?;
+                fields(out, value, depth + 1)?;
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                writeln!(out, "{indent}{name}:")?;
+                for item in items {
+                    let parts = item.as_object().into_iter().flatten();
+                    let parts: Vec<_> = parts.map(|(_, v)| cell(v)).collect();
+                    writeln!(out, "{indent}  {}", parts.join("  "))?;
+                }
+            }
+            _ => writeln!(
+                out,
+                "{indent}{:<width$}  {}",
+                format!("{name}:"),
+                cell(value),
+                width = width + 1
+            )?,
+        }
+    }
+    Ok(())
+}
