@@ -61,7 +61,8 @@ impl Ring {
         }
     }
 
-    /// The epoch that seals: the newest. A ring is never empty, because the newest is never retired.
+    /// The epoch that seals: the newest. A ring is never empty, because the newest is never
+    /// retired.
     pub(crate) fn current(&self) -> Epoch {
         self.keks
             .last_key_value()

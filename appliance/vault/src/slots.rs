@@ -10,10 +10,10 @@
 //!
 //! **Renewing the root** (when an epoch is retired) means wrapping a new root in every slot. That
 //! needs the wrapping key of each, so a slot that was used or made in this run keeps it in memory,
-//! erased on drop: [`Held`]. It gives nothing to a reader of memory that the root key beside it does
-//! not. A slot that was not used in this run (a recovery passphrase in a safe) cannot be renewed;
-//! then the root stays, because a slot must never be broken silently, and the report names the slot.
-//! `Vault::present` shows such a slot its credential on a running node.
+//! erased on drop: [`Held`]. It gives nothing to a reader of memory that the root key beside it
+//! does not. A slot that was not used in this run (a recovery passphrase in a safe) cannot be
+//! renewed; then the root stays, because a slot must never be broken silently, and the report names
+//! the slot. `Vault::present` shows such a slot its credential on a running node.
 //!
 //! The new root is worth most where the old credential dies with the old root: a key file gets
 //! fresh bytes and a token makes a fresh key and destroys the old one. A passphrase stays what it
@@ -164,8 +164,9 @@ pub struct NewSlot {
 }
 
 impl NewSlot {
-    /// A slot that this credential will open. A key file is made by this; only for the first slot of
-    /// a vault may it exist already, so that a founding cut short by a power cut can be repeated.
+    /// A slot that this credential will open. A key file is made by this; only for the first slot
+    /// of a vault may it exist already, so that a founding cut short by a power cut can be
+    /// repeated.
     pub fn new(credential: Credential) -> Self {
         let label = credential.kind().to_string();
         Self {

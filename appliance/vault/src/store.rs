@@ -6,9 +6,9 @@
 //! and the index of its entry are one transaction.
 //!
 //! **Durability.** [`SealedStore::apply`] commits without waiting for the disk; the log is what
-//! makes an acknowledged write durable. [`SealedStore::flush`] commits durably. After a power cut the
-//! store is as it was at some flush, says so by [`SealedStore::durable_index`], and the log entries
-//! behind that index are applied again. The log must not be purged beyond it.
+//! makes an acknowledged write durable. [`SealedStore::flush`] commits durably. After a power cut
+//! the store is as it was at some flush, says so by [`SealedStore::durable_index`], and the log
+//! entries behind that index are applied again. The log must not be purged beyond it.
 //!
 //! A tombstone is monotone: no operation, not even the installation of a snapshot, brings a
 //! destroyed object back.
@@ -208,7 +208,8 @@ impl SealedStore {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Applies the batch of the log entry `index`, all of it or nothing; does not wait for the disk.
+    /// Applies the batch of the log entry `index`, all of it or nothing; does not wait for the
+    /// disk.
     pub fn apply(&self, index: u64, ops: &[StoreOp]) -> Result<Applied, StoreFault> {
         let _writer = self.writer.lock();
         if index <= self.applied_index() {
@@ -289,8 +290,8 @@ impl SealedStore {
 
     /// SHA-256 over all entries in key order: equal on nodes with equal stores.
     ///
-    /// Each live entry counts as `0x01 ‖ uid ‖ length (u32) ‖ sealed`, then each tombstone as
-    /// `0x00 ‖ uid`. Between the nodes of a cluster it is comparable while no rotation is under way.
+    /// Each live entry counts as `0x01 ‖ uid ‖ length (u32) ‖ sealed`, then each tombstone as `0x00
+    /// ‖ uid`. Between the nodes of a cluster it is comparable while no rotation is under way.
     pub fn digest(&self) -> Result<[u8; 32], StoreFault> {
         self.view()?.digest()
     }
@@ -315,6 +316,8 @@ impl SealedStore {
         transaction
             .set_durability(Durability::None)
             .map_err(failed)?;
+        // At least one, so that repeating the call always ends.
+        let batch = batch.max(1);
         let cursor = read_cursor(&transaction, target)?;
         let mut resealed = 0;
         let remaining;

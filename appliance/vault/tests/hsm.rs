@@ -1,7 +1,7 @@
 //! A PKCS#11 token as a seal slot, with SoftHSM2 in a worker process that is killed and frozen.
 //!
-//! Needs the Debian package `softhsm2`. Where it is absent the test says so and passes: the appliance
-//! itself does not depend on it.
+//! Needs the Debian package `softhsm2`. Where it is absent the test says so and passes: the
+//! appliance itself does not depend on it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 use domain::{ClusterId, Epoch, Uid};

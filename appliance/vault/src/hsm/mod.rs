@@ -1,9 +1,9 @@
 //! Hardware security modules: a client of the worker process that holds the vendor library.
 //!
-//! [`Hsm`] starts the worker when it is first needed and again whenever it has died, waits no longer
-//! than a deadline for any answer (a hung worker is killed), and remembers a refused PIN so that no
-//! restart can use up the token's counter. A fault here is a value like any other: a vault that is
-//! unlocked goes on without its token.
+//! [`Hsm`] starts the worker when it is first needed and again whenever it has died, waits no
+//! longer than a deadline for any answer (a hung worker is killed), and remembers a refused PIN so
+//! that no restart can use up the token's counter. A fault here is a value like any other: a vault
+//! that is unlocked goes on without its token.
 
 mod protocol;
 pub mod worker;

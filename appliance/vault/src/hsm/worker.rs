@@ -1,9 +1,9 @@
 //! The process that loads the vendor's PKCS#11 library.
 //!
 //! A vendor library may hang, leak, call `exit` or crash; here that costs one process, which the
-//! node starts again at the next call. The worker knows nothing of vaults: it opens one token, makes
-//! and destroys AES keys in it, and encrypts and decrypts under them. It logs in at most once in its
-//! life, so that a wrong PIN in the settings costs one try of the token's counter per start.
+//! node starts again at the next call. The worker knows nothing of vaults: it opens one token,
+//! makes and destroys AES keys in it, and encrypts and decrypts under them. It logs in at most once
+//! in its life, so that a wrong PIN in the settings costs one try of the token's counter per start.
 
 use super::protocol::{Crypt, Request, Response, TokenKeyId, WorkerFailure, receive, send};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};

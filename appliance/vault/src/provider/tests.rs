@@ -191,7 +191,10 @@ fn this_build_claims_what_its_module_is() {
 
 proptest! {
     #[test]
-    fn what_was_wrapped_unwraps(key: [u8; 32], plain in prop::collection::vec(any::<u8>(), 1..300)) {
+    fn what_was_wrapped_unwraps(
+        key: [u8; 32],
+        plain in prop::collection::vec(any::<u8>(), 1..300),
+    ) {
         let key = Secret::copy_of(&key);
         let wrapped = wrap(&key, &plain).unwrap();
         let back = unwrap(&key, &wrapped).unwrap();
@@ -200,7 +203,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_unwrap_or_are_refused(key: [u8; 32], bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn any_bytes_unwrap_or_are_refused(
+        key: [u8; 32],
+        bytes in prop::collection::vec(any::<u8>(), 0..80),
+    ) {
         let key = Secret::copy_of(&key);
         prop_assert!(unwrap(&key, &bytes).is_err());
         prop_assert!(decrypt(&key, b"", &bytes).is_err());

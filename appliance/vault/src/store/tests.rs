@@ -376,8 +376,8 @@ proptest! {
             }
             prop_assert_eq!(store.digest().unwrap(), plain.digest().unwrap());
         }
-        let live = u64::try_from((0..20u8).filter(|n| store.get(&uid(*n)).unwrap().is_some()).count());
-        prop_assert_eq!(store.len().unwrap(), live.unwrap());
+        let live = (0..20u8).filter(|n| store.get(&uid(*n)).unwrap().is_some()).count();
+        prop_assert_eq!(store.len().unwrap(), u64::try_from(live).unwrap());
         prop_assert_eq!(store.epoch_counts().unwrap(), plain.epoch_counts().unwrap());
     }
 }

@@ -5,7 +5,8 @@ mod canary;
 mod failing_disk;
 
 use super::*;
-use crate::slots::{PASSPHRASE_ITERATIONS_MIN, PassphraseCost};
+use crate::keys_file::KeysFileFault;
+use crate::slots::{PASSPHRASE_ITERATIONS_MIN, PassphraseCost, SlotKind};
 use std::path::PathBuf;
 
 const CLUSTER: ClusterId = ClusterId::from_bytes([0xC1; 16]);

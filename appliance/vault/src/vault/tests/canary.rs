@@ -75,6 +75,48 @@ fn yesterday(node: &Node, vault: &Vault, store_path: &Path) -> Yesterday {
     }
 }
 
+/// The objects of the test: a small and a large one that are destroyed, and one that survives.
+struct Objects {
+    doomed: [(Uid, Sealed); 2],
+    survivor: Sealed,
+}
+
+fn fill(vault: &Vault, store: &SealedStore) -> Objects {
+    let small = vault.generate(&uid(1), 256).unwrap();
+    let large = vault
+        .seal(&uid(2), &Secret::copy_of(&[0xCA; 5000]))
+        .unwrap();
+    let survivor = vault.generate(&uid(3), 256).unwrap();
+    let put = |uid: Uid, sealed: &Sealed| StoreOp::Put {
+        uid,
+        sealed: sealed.bytes.clone(),
+    };
+    let ops = [
+        put(uid(1), &small),
+        put(uid(2), &large),
+        put(uid(3), &survivor),
+    ];
+    store.apply(1, &ops).unwrap();
+    store.flush().unwrap();
+    Objects {
+        doomed: [(uid(1), small), (uid(2), large)],
+        survivor,
+    }
+}
+
+fn destroy_and_rotate(vault: &Vault, store: &SealedStore) {
+    store
+        .apply(2, &[1, 2].map(|n| StoreOp::Delete { uid: uid(n) }))
+        .unwrap();
+    let epoch = vault.open_epoch().unwrap();
+    let reseal = |uid: &Uid, old: &[u8]| Ok::<_, Infallible>(vault.reseal(uid, old).unwrap());
+    while store.reseal_batch(epoch, 1, reseal).unwrap().remaining > 0 {}
+    store.flush().unwrap();
+    assert!(!store.epoch_counts().unwrap().contains_key(&Epoch(1)));
+    let report = vault.retire_epoch(Epoch(1)).unwrap();
+    assert!(report.root_renewed && report.left_behind.is_empty());
+}
+
 #[test]
 fn a_destroyed_object_is_beyond_everything_the_node_holds() {
     let (node, data) = (Node::new(), tempfile::tempdir().unwrap());
@@ -90,47 +132,26 @@ fn a_destroyed_object_is_beyond_everything_the_node_holds() {
         .unwrap();
     let store_path = data.path().join("sealed.redb");
     let store = SealedStore::open(&store_path).unwrap();
-    let small = vault.generate(&uid(1), 256).unwrap();
-    let large = vault
-        .seal(&uid(2), &Secret::copy_of(&[0xCA; 5000]))
-        .unwrap();
-    let survivor = vault.generate(&uid(3), 256).unwrap();
-    let objects = [(uid(1), &small), (uid(2), &large), (uid(3), &survivor)];
-    let put = |(uid, sealed): (Uid, &Sealed)| StoreOp::Put {
-        uid,
-        sealed: sealed.bytes.clone(),
-    };
-    store.apply(1, &objects.map(put)).unwrap();
-    store.flush().unwrap();
+    let objects = fill(&vault, &store);
     let yesterday = yesterday(&node, &vault, &store_path);
 
-    // The controls: the needles are found now, and the attacker with yesterday's KEK succeeds.
+    // The controls: the needles are found now, and the attacker with today's memory succeeds.
     for needle in &yesterday.wrapped {
         assert!(contains(&everything_under(node.0.path()), needle));
     }
-    for (uid, sealed) in &objects[..2] {
-        let keys = vault.danger_all_keys();
+    let memory = vault.danger_all_keys();
+    assert!(memory.contains(&yesterday.kek));
+    for (uid, sealed) in &objects.doomed {
         assert!(attack(
-            &keys,
+            &memory,
             Epoch(1),
             uid,
             &sealed.bytes,
             &sealed.commitment
         ));
-        assert!(keys.contains(&yesterday.kek));
     }
 
-    // Destroy, rotate, retire.
-    store
-        .apply(2, &[1, 2].map(|n| StoreOp::Delete { uid: uid(n) }))
-        .unwrap();
-    let epoch = vault.open_epoch().unwrap();
-    let reseal = |uid: &Uid, old: &[u8]| Ok::<_, Infallible>(vault.reseal(uid, old).unwrap());
-    while store.reseal_batch(epoch, 1, reseal).unwrap().remaining > 0 {}
-    store.flush().unwrap();
-    assert!(!store.epoch_counts().unwrap().contains_key(&Epoch(1)));
-    let report = vault.retire_epoch(Epoch(1)).unwrap();
-    assert!(report.root_renewed && report.left_behind.is_empty());
+    destroy_and_rotate(&vault, &store);
 
     // Neither the KEK nor its wrapped form, nor the old root's, nor the old key file, is anywhere.
     let now = everything_under(node.0.path());
@@ -143,8 +164,8 @@ fn a_destroyed_object_is_beyond_everything_the_node_holds() {
 
     // The attack: yesterday's data, with every key in memory and every 32 bytes on disk.
     let image = SealedStore::open(&yesterday.data.path().join("sealed.redb")).unwrap();
-    let disk: Vec<Vec<u8>> = now.windows(32).step_by(1).map(<[u8]>::to_vec).collect();
-    for (uid, sealed) in &objects[..2] {
+    let disk: Vec<Vec<u8>> = now.windows(32).map(<[u8]>::to_vec).collect();
+    for (uid, sealed) in &objects.doomed {
         let old = image
             .get(uid)
             .unwrap()
@@ -155,7 +176,7 @@ fn a_destroyed_object_is_beyond_everything_the_node_holds() {
         assert!(!attack(&memory, Epoch(1), uid, &old, &sealed.commitment));
         assert!(!attack(&disk, Epoch(1), uid, &old, &sealed.commitment));
     }
-    after_a_restart(&node, &yesterday, &survivor, &store);
+    after_a_restart(&node, &yesterday, &objects.survivor, &store);
 }
 
 fn after_a_restart(node: &Node, yesterday: &Yesterday, survivor: &Sealed, store: &SealedStore) {

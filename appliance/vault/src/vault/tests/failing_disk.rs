@@ -5,8 +5,8 @@
 //! its key file and its passphrase, and is either as before the change or as after it.
 
 use super::*;
-use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, io};
 
 /// How the n-th write fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
