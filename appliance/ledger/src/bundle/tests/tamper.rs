@@ -205,7 +205,8 @@ fn traverse(case: &Case) {
 fn other_tampering_is_named_too() {
     use FindingKind::*;
     type Tamper = fn(&Case);
-    let cases: [(&str, Tamper, FindingKind); 22] = [
+    let cases: [(&str, Tamper, FindingKind); 23] = [
+        ("one record more", one_more, RecordsBeyondCheckpoint),
         (
             "absolute path",
             |c| manifest_path(c, "/etc/passwd"),
@@ -314,6 +315,13 @@ fn other_tampering_is_named_too() {
         let found = verify_with_state(&case.out, &case.state).unwrap_err();
         assert_eq!(found.kind, kind, "{name}: {found}");
     }
+}
+
+fn one_more(case: &Case) {
+    let more = record("cluster", 31);
+    let line = format::line_text(31, &more, &format::event_text(render(&more)));
+    edit(&case.part(), |text| text + &line);
+    digest_again(&case.out);
 }
 
 fn manifest_path(case: &Case, path: &str) {
