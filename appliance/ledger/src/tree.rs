@@ -195,7 +195,7 @@ impl Tree {
         proof::subtree_root(&self.stored, 0, size)
     }
 
-    /// PATH(index, D[size]) of RFC 6962 §2.1.1, from the leaf upwards.
+    /// `PATH(index, D[size])` of RFC 6962 §2.1.1, from the leaf upwards.
     ///
     /// # Errors
     /// [`TreeError::OutOfRange`] unless `index < size <= self.size()`; [`TreeError::Fault`].
@@ -207,7 +207,7 @@ impl Tree {
         proof::inclusion(&self.stored, index, size)
     }
 
-    /// PROOF(old, D[new]) of RFC 6962 §2.1.2; empty when `old` is 0 or equal to `new`.
+    /// `PROOF(old, D[new])` of RFC 6962 §2.1.2; empty when `old` is 0 or equal to `new`.
     ///
     /// # Errors
     /// [`TreeError::OutOfRange`] unless `old <= new <= self.size()`; [`TreeError::Fault`].
