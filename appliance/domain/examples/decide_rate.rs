@@ -9,7 +9,8 @@ use domain::{
     Actor, Ask, Attribute, ClusterId, Command, Door, Facts, Fingerprint, Hash, Material, Name,
     NodeId, Read, Record, State, Time, Uid, Value, admit, decide, permit, tag,
 };
-use std::time::Instant;
+use std::error::Error;
+use std::time::{Duration, Instant};
 
 /// Resident memory of this process in bytes, from /proc; 0 where there is none.
 fn resident_bytes() -> u64 {
@@ -63,20 +64,11 @@ fn create(actor: &Actor, n: u64) -> Command {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let objects: u64 = match std::env::args().nth(1) {
-        Some(text) => text.parse()?,
-        None => 1_000_000,
-    };
+/// A founded cluster with one user.
+fn found(owner: &Name, fingerprint: Fingerprint) -> Run {
     let operator = Actor::Operator {
         name: "bench".into(),
         door: Door::Socket,
-    };
-    let (owner, fingerprint) = (Name::parse("array-1")?, Fingerprint::from_bytes([1; 32]));
-    let user = Actor::User {
-        name: owner.clone(),
-        certificate: fingerprint,
-        source: "192.0.2.1:1".into(),
     };
     let mut run = Run {
         state: State::default(),
@@ -100,18 +92,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         },
     ];
     for ask in asks {
+        let (actor, facts) = (operator.clone(), Facts::default());
         run.apply(&Command {
-            actor: operator.clone(),
+            actor,
             time: Time(0),
             ask,
-            facts: Facts::default(),
+            facts,
         });
     }
+    run
+}
 
+/// Creates the objects; prints what that took.
+fn fill(run: &mut Run, user: &Actor, objects: u64) {
     let before = resident_bytes();
-    let mut spent = std::time::Duration::ZERO;
+    let mut spent = Duration::ZERO;
     for n in 0..objects {
-        let command = create(&user, n);
+        let command = create(user, n);
         let start = Instant::now();
         run.apply(&command);
         spent += start.elapsed();
@@ -119,49 +116,65 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bytes = resident_bytes().saturating_sub(before);
     let count = run.state.object_count().max(1);
     println!("objects            {count}");
-    println!(
-        "decide + evolve    {} ns per Create",
-        spent.as_nanos() / u128::from(count)
-    );
+    println!("decide + evolve    {} ns per Create", each(spent, count));
     println!("memory             {} bytes per object", bytes / count);
+}
 
-    let command = create(&user, objects);
+fn each(spent: Duration, count: u64) -> u128 {
+    spent.as_nanos() / u128::from(count.max(1))
+}
+
+/// Asks without changing anything; prints what that took.
+fn read(run: &Run, owner: &Name, user: &Actor, objects: u64) -> Result<(), Box<dyn Error>> {
+    const ADMITTED: u64 = 100_000;
+    let (state, command) = (&run.state, create(user, objects));
     let start = Instant::now();
-    for _ in 0..100_000 {
-        admit(&run.state, &command.actor, &command.ask, command.time)?;
+    for _ in 0..ADMITTED {
+        admit(state, &command.actor, &command.ask, command.time)?;
     }
     println!(
         "admit              {} ns per Create",
-        start.elapsed().as_nanos() / 100_000
+        each(start.elapsed(), ADMITTED)
     );
 
-    let uids: Vec<Uid> = run.state.objects().map(|object| *object.uid()).collect();
+    let uids: Vec<Uid> = state.objects().map(|object| *object.uid()).collect();
     let start = Instant::now();
     for uid in &uids {
-        permit(&run.state, &user, Read::Material, uid, command.time)?;
+        permit(state, user, Read::Material, uid, command.time)?;
     }
     println!(
         "permit             {} ns per Get",
-        start.elapsed().as_nanos() / u128::from(count)
+        each(start.elapsed(), objects)
     );
 
     let start = Instant::now();
     for n in 0..objects {
         let name = format!("volume-{n:010}");
-        run.state
-            .find_name(&owner, &name)
-            .ok_or("a name is not found")?;
+        state.find_name(owner, &name).ok_or("a name is not found")?;
     }
-    println!(
-        "find_name          {} ns",
-        start.elapsed().as_nanos() / u128::from(count)
-    );
+    println!("find_name          {} ns", each(start.elapsed(), objects));
 
     let start = Instant::now();
-    let digest = run.state.digest();
+    let digest = state.digest();
     println!(
         "digest             {} ms ({digest})",
         start.elapsed().as_millis()
     );
     Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let objects: u64 = match std::env::args().nth(1) {
+        Some(text) => text.parse()?,
+        None => 1_000_000,
+    };
+    let (owner, fingerprint) = (Name::parse("array-1")?, Fingerprint::from_bytes([1; 32]));
+    let user = Actor::User {
+        name: owner.clone(),
+        certificate: fingerprint,
+        source: "192.0.2.1:1".into(),
+    };
+    let mut run = found(&owner, fingerprint);
+    fill(&mut run, &user, objects);
+    read(&run, &owner, &user, objects)
 }

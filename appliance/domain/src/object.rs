@@ -1,8 +1,8 @@
 //! A managed object as the state keeps it, and the attributes that follow from its fields.
 //!
-//! Memory: the fields take 128 bytes, the packed attributes of a named AES key about 70, its
-//! places in the maps about 60, its name in the name index about 100. `examples/decide_rate`
-//! measures the sum at a million objects.
+//! Memory, measured by `examples/decide_rate` at a million AES-256 keys with a name each: 356 bytes
+//! per object, of which the fields take 128, the packed attributes 80, the places in the object map
+//! and in the name index with the text of the name the rest.
 
 use crate::attribute::{self, Absent, Kept, Source, tag};
 use crate::lifecycle::{Dates, Verb};
@@ -273,5 +273,16 @@ pub(crate) fn value_bytes(value: &Value) -> usize {
         | Value::DateTime(_)
         | Value::Interval(_)
         | Value::DateTimeExtended(_) => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million objects are kept in memory: a field more is 8 MB more.
+    #[test]
+    fn an_object_stays_small() {
+        assert!(size_of::<Object>() <= 136, "{} bytes", size_of::<Object>());
     }
 }

@@ -5,7 +5,7 @@
 //! is written and read by this file alone, so reading it cannot meet foreign bytes; where it did,
 //! iteration would end early and nothing would panic.
 //!
-//! Entry: length of the rest (varint), tag (3 bytes, 0 = custom: vendor and name as strings follow),
+//! Entry: length of the rest (varint), tag (3 bytes; 0 = custom, then vendor and name as strings),
 //! instance number (varint), value. Value: item type (1 byte), then fixed-width big-endian numbers,
 //! or length (varint) and bytes, or number of fields (varint) and for each tag and value.
 

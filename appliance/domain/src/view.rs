@@ -176,15 +176,6 @@ fn happened(event: &Event) -> String {
                 node.0
             )
         }
-        Event::UserPut { name, groups } if groups.is_empty() => format!("put user {name}"),
-        Event::UserPut { name, groups } => {
-            let groups: Vec<&str> = groups.iter().map(|m| m.group.as_str()).collect();
-            format!("put user {name} in {}", groups.join(", "))
-        }
-        Event::CertificateIssued { user, serial, .. } => {
-            format!("issued certificate {} to {user}", shown(serial))
-        }
-        Event::UserRevoked { name } => format!("revoked the certificates of {name}"),
         Event::EpochOpened { epoch } => format!("opened epoch {}", epoch.0),
         Event::ResealConfirmed { node, epoch } => {
             format!("confirmed that node {} left epoch {}", node.0, epoch.0)
@@ -211,6 +202,30 @@ fn happened(event: &Event) -> String {
         Event::SlotAdded { name, kind } => format!("added seal slot {name} ({})", shown(kind)),
         Event::SlotRemoved { name } => format!("removed seal slot {name}"),
         Event::LogExported { size, .. } => format!("exported {size} records"),
+        Event::Refused { ask, uid, denial } => {
+            let uid = uid.map(|uid| format!(" of {uid}")).unwrap_or_default();
+            format!(
+                "was refused {}{uid}: {}",
+                shown(ask),
+                shown(&denial.to_string())
+            )
+        }
+        _ => happened_to_user(event).unwrap_or_else(|| happened_to_object(event)),
+    }
+}
+
+/// What happened to a user or to what users may do.
+fn happened_to_user(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::UserPut { name, groups } if groups.is_empty() => format!("put user {name}"),
+        Event::UserPut { name, groups } => {
+            let groups: Vec<&str> = groups.iter().map(|m| m.group.as_str()).collect();
+            format!("put user {name} in {}", groups.join(", "))
+        }
+        Event::CertificateIssued { user, serial, .. } => {
+            format!("issued certificate {} to {user}", shown(serial))
+        }
+        Event::UserRevoked { name } => format!("revoked the certificates of {name}"),
         Event::KeyPolicySet { policy } => format!(
             "set key policy: {} objects per owner, {} attributes, {} bytes per value, \
              {} bytes of material, {} bits at least",
@@ -220,16 +235,8 @@ fn happened(event: &Event) -> String {
             policy.material_bytes_max,
             policy.key_bits_min,
         ),
-        Event::Refused { ask, uid, denial } => {
-            let uid = uid.map(|uid| format!(" of {uid}")).unwrap_or_default();
-            format!(
-                "was refused {}{uid}: {}",
-                shown(ask),
-                shown(&denial.to_string())
-            )
-        }
-        _ => happened_to_object(event),
-    }
+        _ => return None,
+    })
 }
 
 fn happened_to_object(event: &Event) -> String {

@@ -505,16 +505,15 @@ pub const ATTRIBUTES: &[AttributeRule] = &[
     row(0x420001, "Activation Date", Shape::DateTime, "1.4 §3.24")
         .set_by(SetBy::Client)
         .change_in(States::PRE_ACTIVE),
+    // The standard speaks of symmetric keys; the profiles give them to secret data (BL-M-4-21).
     row(0x420067, "Process Start Date", Shape::DateTime, "1.4 §3.25")
         .set_by(SetBy::Client)
         .change_in(States::BEFORE_DEACTIVATION)
-        .frozen_by_its_date()
-        .only(Types::SYMMETRIC_KEY),
+        .frozen_by_its_date(),
     row(0x420068, "Protect Stop Date", Shape::DateTime, "1.4 §3.26")
         .set_by(SetBy::Client)
         .change_in(States::BEFORE_DEACTIVATION)
-        .frozen_by_its_date()
-        .only(Types::SYMMETRIC_KEY),
+        .frozen_by_its_date(),
     row(0x42002F, "Deactivation Date", Shape::DateTime, "1.4 §3.27")
         .set_by(SetBy::Client)
         .change_in(States::BEFORE_DEACTIVATION),

@@ -3,7 +3,8 @@
 use super::objects::{apply_schedule, exists};
 use crate::attribute::shape;
 use crate::state::EpochPhase;
-use crate::{Actor, Ask, Denial, Epoch, Event, KeyPolicy, Membership, NodeId, State, Time, Uid};
+use crate::{Actor, Ask, Denial, Epoch, Event, Hash, KeyPolicy, Membership, NodeId, State};
+use crate::{Time, Uid};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -42,10 +43,10 @@ pub(super) fn administer(
         | Ask::StartNode { .. }
         | Ask::StopNode { .. }
         | Ask::AddLogKey { .. }
-        | Ask::AnchorAccessLog { .. }
-        | Ask::AddSlot { .. }
-        | Ask::RemoveSlot { .. }
-        | Ask::RecordExport { .. } => node_or_slot(state, ask)?,
+        | Ask::AnchorAccessLog { .. } => node(state, ask)?,
+        Ask::AddSlot { .. } | Ask::RemoveSlot { .. } | Ask::RecordExport { .. } => {
+            Some(slot_or_export(state, ask)?)
+        }
         Ask::PutUser { .. } | Ask::IssueCertificate { .. } | Ask::RevokeUser { .. } => {
             user(state, ask)?
         }
@@ -108,7 +109,7 @@ fn check_member(state: &State, node: NodeId) -> Result<(), Denial> {
 }
 
 /// The event that follows; `None` when it is so already.
-fn node_or_slot(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {
+fn node(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {
     Ok(Some(match ask {
         Ask::FoundCluster {
             cluster,
@@ -158,23 +159,30 @@ fn node_or_slot(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {
             }
         }
         Ask::AnchorAccessLog { node, size, root } => {
-            check_member(state, *node)?;
-            match state.access_anchor(*node) {
-                Some(last) if last.size == *size && last.root == *root => return Ok(None),
-                Some(last) if last.size >= *size => {
-                    let reason = format!(
-                        "the access log of node {} was anchored at size {} already",
-                        node.0, last.size
-                    );
-                    return Err(out_of_order(reason));
-                }
-                _ => Event::AccessLogAnchored {
-                    node: *node,
-                    size: *size,
-                    root: *root,
-                },
-            }
+            return anchor(state, *node, *size, *root);
         }
+        // The caller passes the asks above only.
+        _ => return Err(Denial::NotPermitted),
+    }))
+}
+
+/// The head of an access log only grows: a smaller or another one was rewritten.
+fn anchor(state: &State, node: NodeId, size: u64, root: Hash) -> Result<Option<Event>, Denial> {
+    check_member(state, node)?;
+    match state.access_anchor(node) {
+        Some(last) if last.size == size && last.root == root => Ok(None),
+        Some(last) if last.size >= size => {
+            let (node, size) = (node.0, last.size);
+            let reason =
+                format!("the access log of node {node} was anchored at size {size} already");
+            Err(out_of_order(reason))
+        }
+        _ => Ok(Some(Event::AccessLogAnchored { node, size, root })),
+    }
+}
+
+fn slot_or_export(state: &State, ask: &Ask) -> Result<Event, Denial> {
+    match ask {
         Ask::AddSlot { name, kind } => {
             check_label("kind of the slot", kind)?;
             if state.slots().any(|(slot, _)| slot == name) {
@@ -185,10 +193,10 @@ fn node_or_slot(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {
                     limit: format!("{SLOTS_MAX} seal slots"),
                 });
             }
-            Event::SlotAdded {
+            Ok(Event::SlotAdded {
                 name: name.clone(),
                 kind: kind.clone(),
-            }
+            })
         }
         Ask::RemoveSlot { name } => {
             if !state.slots().any(|(slot, _)| slot == name) {
@@ -198,22 +206,22 @@ fn node_or_slot(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {
                 let reason = format!("{name} is the last seal slot; add another one first");
                 return Err(out_of_order(reason));
             }
-            Event::SlotRemoved { name: name.clone() }
+            Ok(Event::SlotRemoved { name: name.clone() })
         }
         Ask::RecordExport { size, root, digest } => {
             if *size > state.records() {
                 let reason = format!("the log has {} records, not {size}", state.records());
                 return Err(out_of_order(reason));
             }
-            Event::LogExported {
+            Ok(Event::LogExported {
                 size: *size,
                 root: *root,
                 digest: *digest,
-            }
+            })
         }
         // The caller passes the asks above only.
-        _ => return Err(Denial::NotPermitted),
-    }))
+        _ => Err(Denial::NotPermitted),
+    }
 }
 
 fn user(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {

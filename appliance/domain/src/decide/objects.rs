@@ -257,7 +257,6 @@ fn key_length(attributes: &[Attribute]) -> u32 {
 /// Dates of which the first must not lie after the second (KMIP 1.4 §3.24 to §3.27).
 const DATE_ORDER: &[(Tag, Tag)] = &[
     (tag::ACTIVATION_DATE, tag::PROCESS_START_DATE),
-    (tag::ACTIVATION_DATE, tag::PROTECT_STOP_DATE),
     (tag::ACTIVATION_DATE, tag::DEACTIVATION_DATE),
     (tag::PROCESS_START_DATE, tag::DEACTIVATION_DATE),
     (tag::PROTECT_STOP_DATE, tag::DEACTIVATION_DATE),

@@ -253,6 +253,12 @@ impl State {
                 self.change(uid, time, |object| revocation.apply(object, *state, time))
             }
             Event::ObjectDestroyed { uid, state } => self.destroy(uid, *state, time),
+            _ => self.apply_to_attributes(event, time),
+        }
+    }
+
+    fn apply_to_attributes(&mut self, event: &Event, time: Time) -> Option<()> {
+        match event {
             Event::AttributeAdded {
                 uid,
                 index,
@@ -284,6 +290,7 @@ impl State {
                     all.retain(|held| !matches_instance(held, name, which));
                 })
             }
+            // All others are taken by the callers.
             _ => None,
         }
     }
