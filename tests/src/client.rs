@@ -90,6 +90,25 @@ impl Identity {
         }
     }
 
+    /// Roots, certificate chain and private key, to build another TLS side from.
+    pub fn material(
+        &self,
+    ) -> Result<(
+        RootCertStore,
+        Vec<CertificateDer<'static>>,
+        PrivateKeyDer<'static>,
+    )> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&self.ca)? {
+            roots.add(certificate)?;
+        }
+        let (chain, key) = self
+            .certificate
+            .as_ref()
+            .context("this identity shows no certificate")?;
+        Ok((roots, certificates(chain)?, private_key(key)?))
+    }
+
     /// The TLS side of this identity, in the versions given (rustls' own when empty).
     pub fn config(&self, versions: &[&'static SupportedProtocolVersion]) -> Result<ClientConfig> {
         let mut roots = RootCertStore::empty();

@@ -12,6 +12,8 @@
 //! * `network`: the way to peers
 //! * `node`: all of it together
 #![warn(missing_docs)]
+// openraft's errors are large, and its traits ask for them by value.
+#![allow(clippy::result_large_err)]
 
 mod batcher;
 mod codec;

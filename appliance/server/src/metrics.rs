@@ -83,109 +83,116 @@ pub fn health(engine: &Engine) -> Health {
 
 /// The figures in the text format of Prometheus.
 pub fn prometheus(engine: &Engine) -> String {
-    let mut out = String::new();
-    let mut figure = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
+    let mut page = Page(String::new());
+    page.health(engine);
+    page.content(engine);
+    page.door(engine.counters());
+    page.0
+}
+
+/// A page of figures in the making.
+struct Page(String);
+
+impl Page {
+    fn figure<'v>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (&'v str, u64)>,
+    ) {
         // Writing into a String cannot fail.
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in values {
-            let _ = writeln!(out, "{name}{labels} {value}");
+            let _ = writeln!(self.0, "{name}{labels} {value}");
         }
-    };
-    let one = |value: u64| vec![(String::new(), value)];
-    let health = health(engine);
-    let up = "Whether existing keys can be fetched.";
-    figure(
-        "strongroom_serving",
-        "gauge",
-        up,
-        &one(u64::from(health.serving)),
-    );
-    let up = "Whether changes can be made.";
-    figure(
-        "strongroom_writing",
-        "gauge",
-        up,
-        &one(u64::from(health.writing)),
-    );
-    let objects: Vec<_> = {
-        let state = engine.machine().state();
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.figure(name, "gauge", help, [("", value)]);
+    }
+
+    fn health(&mut self, engine: &Engine) {
+        let health = health(engine);
+        let serving = "Whether existing keys can be fetched.";
+        self.gauge("strongroom_serving", serving, u64::from(health.serving));
+        let writing = "Whether changes can be made.";
+        self.gauge("strongroom_writing", writing, u64::from(health.writing));
+        let (free, kept) = engine.room().reading();
+        self.gauge(
+            "strongroom_disk_free_bytes",
+            "Free on the data partition.",
+            free,
+        );
+        self.gauge(
+            "strongroom_disk_reserve_bytes",
+            "Kept back from new objects.",
+            kept,
+        );
+    }
+
+    fn content(&mut self, engine: &Engine) {
         let states = [
-            LifecycleState::PreActive,
-            LifecycleState::Active,
-            LifecycleState::Deactivated,
-            LifecycleState::Compromised,
-            LifecycleState::Destroyed,
-            LifecycleState::DestroyedCompromised,
+            ("{state=\"pre-active\"}", LifecycleState::PreActive),
+            ("{state=\"active\"}", LifecycleState::Active),
+            ("{state=\"deactivated\"}", LifecycleState::Deactivated),
+            ("{state=\"compromised\"}", LifecycleState::Compromised),
+            ("{state=\"destroyed\"}", LifecycleState::Destroyed),
+            (
+                "{state=\"destroyed-compromised\"}",
+                LifecycleState::DestroyedCompromised,
+            ),
         ];
-        states
-            .map(|s| (format!("{{state=\"{s}\"}}"), state.count(s)))
-            .into()
-    };
-    figure(
-        "strongroom_objects",
-        "gauge",
-        "Managed objects by state.",
-        &objects,
-    );
-    let logs = [
-        ("{log=\"cluster\"}".to_owned(), engine.seen()),
-        ("{log=\"access\"}".to_owned(), engine.access().head().0),
-    ];
-    figure(
-        "strongroom_log_records",
-        "counter",
-        "Records in each log.",
-        &logs,
-    );
-    let counters = engine.counters();
-    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let sessions = "KMIP sessions begun.";
-    figure(
-        "strongroom_kmip_sessions_total",
-        "counter",
-        sessions,
-        &one(load(&counters.sessions)),
-    );
-    let open = "KMIP sessions open now.";
-    figure(
-        "strongroom_kmip_sessions",
-        "gauge",
-        open,
-        &one(load(&counters.open)),
-    );
-    let items = [
-        ("{outcome=\"done\"}".to_owned(), load(&counters.done)),
-        ("{outcome=\"refused\"}".to_owned(), load(&counters.refused)),
-    ];
-    figure(
-        "strongroom_kmip_items_total",
-        "counter",
-        "KMIP batch items by outcome.",
-        &items,
-    );
-    let rejected = "TLS handshakes that came to nothing.";
-    figure(
-        "strongroom_tls_rejected_total",
-        "counter",
-        rejected,
-        &one(load(&counters.rejected)),
-    );
-    let (free, kept) = engine.room().reading();
-    figure(
-        "strongroom_disk_free_bytes",
-        "gauge",
-        "Free on the data partition.",
-        &one(free),
-    );
-    let help = "Kept back from new objects.";
-    figure("strongroom_disk_reserve_bytes", "gauge", help, &one(kept));
-    let reflected = "Cluster log records reflected in the search indexes.";
-    let size = engine.projections().reflected();
-    figure(
-        "strongroom_projection_records",
-        "gauge",
-        reflected,
-        &one(size),
-    );
-    out
+        let counts = {
+            let state = engine.machine().state();
+            states.map(|(label, of)| (label, state.count(of)))
+        };
+        self.figure(
+            "strongroom_objects",
+            "gauge",
+            "Managed objects by state.",
+            counts,
+        );
+        let records = [
+            ("{log=\"cluster\"}", engine.seen()),
+            ("{log=\"access\"}", engine.access().head().0),
+        ];
+        self.figure(
+            "strongroom_log_records",
+            "counter",
+            "Records in each log.",
+            records,
+        );
+        let reflected = "Cluster log records reflected in the search indexes.";
+        self.gauge(
+            "strongroom_projection_records",
+            reflected,
+            engine.projections().reflected(),
+        );
+    }
+
+    fn door(&mut self, counters: &Counters) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let begun = [("", load(&counters.sessions))];
+        self.figure(
+            "strongroom_kmip_sessions_total",
+            "counter",
+            "KMIP sessions begun.",
+            begun,
+        );
+        self.gauge(
+            "strongroom_kmip_sessions",
+            "KMIP sessions open now.",
+            load(&counters.open),
+        );
+        let items = [
+            ("{outcome=\"done\"}", load(&counters.done)),
+            ("{outcome=\"refused\"}", load(&counters.refused)),
+        ];
+        let help = "KMIP batch items by outcome.";
+        self.figure("strongroom_kmip_items_total", "counter", help, items);
+        let rejected = [("", load(&counters.rejected))];
+        let help = "TLS handshakes that came to nothing.";
+        self.figure("strongroom_tls_rejected_total", "counter", help, rejected);
+    }
 }

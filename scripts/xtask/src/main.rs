@@ -5,6 +5,7 @@
 //! machine is not done here but in `scripts/test`, which then calls `check`.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
+mod bench;
 mod check;
 mod fuzz;
 mod step;
@@ -39,11 +40,18 @@ enum Job {
         #[arg(long, default_value_t = fuzz::SMOKE_SECONDS)]
         seconds: u32,
     },
+    /// Measures speed as ratios to a bare TLS echo server; build with `--release`.
+    Bench(bench::Options),
+    /// The echo server of the benchmark.
+    #[command(hide = true)]
+    Echo(bench::echo::Options),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().job {
         Job::Check { full } => check::check(full),
+        Job::Bench(options) => bench::run(&options),
+        Job::Echo(options) => bench::echo::run(&options),
         Job::Fix => check::fix(),
         Job::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
     }

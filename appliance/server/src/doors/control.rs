@@ -268,8 +268,13 @@ impl ControlDoor {
             "objects": state.object_count(),
             "awaiting_final_destruction": state.awaiting_final().count(),
             "users": state.users().count(),
-            "slots": format!("{slots:?}"),
-            "approved_algorithms": format!("{:?}", self.engine.vault().approved()),
+            "slots": {
+                "two_with_one_for_recovery": slots.meets_policy,
+                "credential_not_shown_since_start":
+                    slots.stale.iter().map(|slot| slot.0).collect::<Vec<_>>(),
+                "copies_differ": slots.unsettled,
+            },
+            "algorithms": standing(self.engine.vault().approved()),
             "search_indexes": { "reflected": self.engine.projections().reflected() },
             "disk": { "free_bytes": free, "kept_for_administration_bytes": kept },
         })
@@ -425,7 +430,13 @@ impl ControlDoor {
             "epoch": rotated.epoch.0,
             "resealed": rotated.resealed,
             "finalised": rotated.finalised,
-            "root": format!("{:?}", rotated.retired),
+            "root_renewed": rotated.retired.root_renewed,
+            "root_not_renewed_because": rotated
+                .retired
+                .not_renewed
+                .iter()
+                .map(|slot| format!("slot {}: {}", slot.slot.0, slot.reason))
+                .collect::<Vec<_>>(),
         }))
     }
 
@@ -527,6 +538,15 @@ impl ControlDoor {
         )
         .await?;
         Ok(json!({ "id": id.0, "left_behind": left.map(|e| e.to_string()) }))
+    }
+}
+
+fn standing(standing: vault::provider::Standing) -> &'static str {
+    use vault::provider::Standing;
+    match standing {
+        Standing::NotApproved => "not all approved",
+        Standing::ApprovedAlgorithm => "approved, outside a validated module",
+        Standing::ApprovedModule => "approved, by the validated module source",
     }
 }
 

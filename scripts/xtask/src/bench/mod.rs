@@ -1,0 +1,110 @@
+//! Speed, as ratios: everything is measured against a baseline of the same run.
+//!
+//! * `echo`: a bare rustls echo server with the same request and answer sizes, in a process of its
+//!   own: what TLS, sockets and this machine cost with no key management at all
+//! * `drive`: the load, the same for both servers
+//! * `disk`: how often this disk can make a small write durable
+//! * `scale`: the same questions at 1,000, 100,000 and 1,000,000 objects
+//!
+//! Client and servers share the machine's cores, as they do for the baseline.
+
+mod disk;
+mod drive;
+pub(crate) mod echo;
+mod scale;
+
+use anyhow::{Result, bail};
+use drive::{Figures, Target};
+use kmip::{ProtocolVersion, Request, RequestPayload};
+use std::time::Duration;
+use tests::client::{Client, create_request, get_request};
+use tests::node::{Node, Site};
+
+/// Connections at once.
+const CONNECTIONS: [usize; 3] = [1, 8, 64];
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Seconds for each line of the table.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Also measure with up to so many objects (1,000, 100,000, 1,000,000).
+    #[arg(long, default_value_t = 0, value_name = "OBJECTS")]
+    scale: usize,
+}
+
+/// Runs the benchmark and prints its tables.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if cfg!(debug_assertions) {
+        bail!("measure the release build: cargo run --release -p xtask -- bench");
+    }
+    println!("disk       {}", disk::durable_writes()?);
+    let site = Site::new()?;
+    let node = site.start()?;
+    traffic(&node, Duration::from_secs(options.seconds))?;
+    drop(node);
+    if options.scale > 0 {
+        scale::run(options.scale)?;
+    }
+    Ok(())
+}
+
+/// A request as bytes.
+fn message(payload: RequestPayload) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Request::of(ProtocolVersion::V1_4, payload).encode(&mut bytes);
+    bytes
+}
+
+fn traffic(node: &Node, time: Duration) -> Result<()> {
+    let identity = node.identity("demo");
+    let mut client = Client::connect(node.kmip(), &identity)?;
+    let uid = client.create(Some("bench"), 256)?;
+    let get = message(get_request(&uid));
+    let answer = client.exchange(&get)?;
+    let create = message(create_request(None, 256));
+    let created = client.exchange(&create)?;
+    let echo_get = echo::Server::start(node.dir(), get.len(), answer.len())?;
+    let echo_create = echo::Server::start(node.dir(), create.len(), created.len())?;
+    let target = |to, pid, request: &[u8]| -> Result<Target> {
+        Ok(Target {
+            to,
+            pid,
+            request: request.to_vec(),
+            tls: identity.config(&[])?,
+        })
+    };
+    let ours = |request: &[u8]| target(node.kmip(), node.pid(), request);
+    println!(
+        "\n{:<22} {:>6} {:>10} {:>9} {:>9} {:>11} {:>10}",
+        "operation", "conns", "per second", "p50 ms", "p99 ms", "CPU µs each", "of echo"
+    );
+    let line = |what: &str, connections: usize, figures: &Figures, base: Option<&Figures>| {
+        let ratio = base.map_or("".to_owned(), |base| {
+            format!("{:.0} %", 100.0 * figures.per_second / base.per_second)
+        });
+        println!("{what:<22} {connections:>6} {figures} {ratio:>10}");
+    };
+    let pairs = [
+        ("Get", &get, &echo_get, answer.len()),
+        ("Create (durable)", &create, &echo_create, created.len()),
+    ];
+    for (what, request, echo, _) in pairs {
+        for connections in CONNECTIONS {
+            let base = drive::keep_alive(
+                &target(echo.address, echo.pid(), request)?,
+                connections,
+                time,
+            )?;
+            line(&format!("echo of {what}"), connections, &base, None);
+            let figures = drive::keep_alive(&ours(request)?, connections, time)?;
+            line(what, connections, &figures, Some(&base));
+        }
+    }
+    let base = drive::reconnect(&target(echo_get.address, echo_get.pid(), &get)?, time)?;
+    line("echo, reconnect each", 1, &base, None);
+    let figures = drive::reconnect(&ours(&get)?, time)?;
+    line("Get, reconnect each", 1, &figures, Some(&base));
+    Ok(())
+}
