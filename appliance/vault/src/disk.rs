@@ -86,3 +86,42 @@ fn sync_folder(path: &Path) -> io::Result<()> {
         .filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    /// A second name for the old file shows what is left on the blocks that it had.
+    #[test]
+    fn what_is_replaced_is_erased() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, remnant) = (folder.path().join("file"), folder.path().join("remnant"));
+        NodeDisk.replace(&path, b"the old bytes").unwrap();
+        fs::hard_link(&path, &remnant).unwrap();
+        NodeDisk.replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read(&remnant).unwrap(), [0; 13]);
+        assert!(!path.with_extension("new").exists());
+    }
+
+    /// Overwriting keeps the file, so the new bytes lie where the old ones were.
+    #[test]
+    fn what_is_overwritten_keeps_its_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, same) = (folder.path().join("file"), folder.path().join("same"));
+        NodeDisk.overwrite(&path, b"the old bytes").unwrap();
+        fs::hard_link(&path, &same).unwrap();
+        NodeDisk.overwrite(&path, b"new").unwrap();
+        assert_eq!(fs::read(&same).unwrap(), b"new");
+    }
+
+    #[test]
+    fn reading_stops_at_the_limit_and_absence_is_no_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(NodeDisk.read(&path, 4).unwrap(), None);
+        NodeDisk.overwrite(&path, b"12345678").unwrap();
+        assert_eq!(NodeDisk.read(&path, 4).unwrap().unwrap(), b"1234");
+    }
+}

@@ -10,7 +10,7 @@
 //!         └ named secrets: log key, Local CA key, TLS keys       log_key.rs, ca.rs, tls.rs
 //! ```
 //!
-//! The slots, the ring and the named secrets live in the *keys folder* ([`keys_file`]), the sealed
+//! The slots, the ring and the named secrets live in the *keys folder* (`keys_file`), the sealed
 //! bytes in the *data folder* ([`store`]); a copy of either alone yields nothing. Read `vault` for
 //! the face, then `seal` for what an object looks like on disk, then `keys_file`.
 //!
