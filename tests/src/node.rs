@@ -21,12 +21,18 @@ pub const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a node may take to end after SIGTERM (the promise of the command line).
 pub const END_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a node's output shown when a suite fails.
-const TAIL_LINES: usize = 30;
+const TAIL_LINES: usize = 12;
 
 /// The folder of this build's profile, in which the programs lie: `target/release`.
 pub fn profile_folder() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let profile = test.parent().and_then(Path::parent);
+    let folder = test.parent().context("a program lies in a folder")?;
+    // Tests lie one deeper than the programs.
+    let profile = if folder.ends_with("deps") {
+        folder.parent()
+    } else {
+        Some(folder)
+    };
     Ok(profile
         .context("a test executable lies in a profile's folder")?
         .to_owned())

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tests::client::{Client, Identity, https_get};
@@ -69,11 +69,6 @@ fn bad_input_is_refused_with_words() -> Result<()> {
         ),
         (vec!["--dir", &nowhere, "export"], &["--out"]),
         (
-            vec!["--dir", &nowhere, "log", "show", "--view", "gossip"],
-            &["gossip"],
-        ),
-        (vec!["dev"], &["--dir"]),
-        (
             vec!["dev", "--dir", &nowhere, "--kmip-port", "99999"],
             &["99999"],
         ),
@@ -117,6 +112,14 @@ fn an_operators_morning() -> Result<()> {
     let uid = client.create(Some("lun-0"), 256)?;
     let key = client.get(&uid)?;
     ensure!(key.len() == 32, "{} bytes", key.len());
+
+    // A second certificate for the same user sees the same keys.
+    node.run(&["client", "add", "array-7", "--group", "storage"])?;
+    let mut again = Client::connect(node.kmip(), &node.identity("array-7"))?;
+    ensure!(
+        again.get(&uid)? == key && client.get(&uid)? == key,
+        "after a further certificate"
+    );
 
     let keys = node.run(&["key", "list"])?;
     ensure!(keys.contains(&uid), "key list does not show {uid}:\n{keys}");
@@ -185,6 +188,62 @@ fn the_four_logs() -> Result<()> {
     }
     let all = node.json_lines(&["log", "show"])?;
     ensure!(all.len() >= 8, "log show has {} lines", all.len());
+    in_order(&all)?;
+    node.terminate()
+}
+
+/// Oldest first: within each log the numbers rise.
+fn in_order(records: &[Value]) -> Result<()> {
+    for log in ["event", "access"] {
+        let of_log = records.iter().filter(|record| record.get(log).is_some());
+        let numbers: Vec<_> = of_log.map(|record| record["n"].as_u64()).collect();
+        ensure!(
+            numbers.iter().all(Option::is_some),
+            "a record without its number"
+        );
+        ensure!(
+            numbers.is_sorted(),
+            "records with {log} are not in order: {numbers:?}"
+        );
+    }
+    Ok(())
+}
+
+/// A revoked client is out: new connections are refused at once, one that lives is cut within 5 s.
+#[test]
+fn a_revoked_client_is_out() -> Result<()> {
+    const OUT_WITHIN: Duration = Duration::from_secs(5);
+    let site = Site::new()?;
+    let node = site.start()?;
+    node.run(&["client", "add", "array-8"])?;
+    let mut client = Client::connect(node.kmip(), &node.identity("array-8"))?;
+    let uid = client.create(Some("lun"), 256)?;
+    let mut idle = Client::connect(node.kmip(), &node.identity("array-8"))?;
+    idle.get(&uid)?;
+    node.run(&["client", "revoke", "array-8"])?;
+    ensure!(
+        client.get(&uid).is_err(),
+        "a revoked client is served on its old connection"
+    );
+    let again = Client::connect(node.kmip(), &node.identity("array-8"));
+    let served = again.is_ok_and(|mut client| client.get(&uid).is_ok());
+    ensure!(!served, "a revoked client is served on a new connection");
+    // One that only sits there is cut off as well.
+    idle.stream()
+        .sock
+        .set_read_timeout(Some(OUT_WITHIN + Duration::from_secs(1)))?;
+    let began = Instant::now();
+    let end = idle.stream().read(&mut [0_u8; 64]);
+    let waited = began.elapsed();
+    let cut = end
+        .as_ref()
+        .map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |n| *n == 0);
+    ensure!(
+        cut,
+        "an idle connection of a revoked client lives on: {end:?}"
+    );
+    ensure!(waited <= OUT_WITHIN, "it took {waited:?}");
+    ensure!(node.client()?.locate(None).is_ok(), "the others are served");
     node.terminate()
 }
 
@@ -238,7 +297,7 @@ fn what_is_refused_on_a_running_node() -> Result<()> {
     let bundle = site.beside("bundle").display().to_string();
     node.run(&["export", "--out", &bundle])?;
     let cases: [(&[&str], &[&str]); 7] = [
-        (&["client", "add", "demo"], &["exists", "already"]),
+        (&["log", "show", "--view", "gossip"], &["gossip"]),
         (&["client", "add", "../../evil"], &["name", "letters"]),
         (&["client", "add", "a b"], &["name", "letters"]),
         (&["client", "add", ""], &["name", "empty", "value"]),
@@ -246,7 +305,7 @@ fn what_is_refused_on_a_running_node() -> Result<()> {
             &["key", "show", "no-such-key"],
             &["no-such-key", "no object", "not"],
         ),
-        (&["export", "--out", &bundle], &["exists", "there already"]),
+        (&["export", "--out", &bundle], &["already there"]),
         (
             &["export", "--out", "/proc/nothing/here"],
             &["/proc/nothing"],

@@ -6,8 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
 use anyhow::{Context, Result, ensure};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tests::client::Client;
 use tests::dice::Dice;
 use tests::load::Load;
 use tests::node::{Node, Site, build, profile_folder, strongroom};
@@ -18,6 +19,9 @@ use tests::{bound, is_full};
 const SAMPLE: usize = 200;
 /// A round works for up to this long before the kill.
 const ROUND_MILLIS_MAX: u64 = 700;
+
+/// Changes and syncs of a first start until it serves, roughly; some cuts come later.
+const FIRST_START_CHANGES: u64 = 200;
 
 /// How a round ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,8 @@ enum End {
 
 struct Trial {
     end: End,
+    /// Files whose syncs do nothing, for the controls.
+    lie_about: Option<&'static str>,
     rounds: u64,
     program: PathBuf,
 }
@@ -43,6 +49,9 @@ impl Trial {
         site.start_program(&self.program)?.terminate()?;
         if self.end == End::PowerCut {
             site.watch_power()?;
+        }
+        if let Some(part) = self.lie_about {
+            site.lie_about(part);
         }
         let mut load = Load::new("crash");
         for round in 1..=self.rounds {
@@ -93,9 +102,28 @@ impl Trial {
         node.replayed_digest()?;
         let bundle = site.beside(&format!("bundle-{round}"));
         node.verified_bundle(&bundle)?;
+        // No audit, no key: whatever a client got in any round stands in the access log.
+        let (released, got) = (releases(&bundle.join("access"))?, load.counts().got);
+        ensure!(
+            released >= got,
+            "{got} keys were released, {released} are recorded"
+        );
         std::fs::remove_dir_all(bundle)?;
         Ok(())
     }
+}
+
+/// Records of released keys in an exported access log.
+fn releases(log: &Path) -> Result<u64> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(log)? {
+        let text = std::fs::read_to_string(entry?.path())?;
+        count += text
+            .lines()
+            .filter(|line| line.contains("\"Released\":"))
+            .count() as u64;
+    }
+    Ok(count)
 }
 
 /// Runs a trial and, when it fails, says how to repeat it.
@@ -106,6 +134,7 @@ fn trial(test: &str, end: End, rounds: u64) -> Result<()> {
     );
     let counts = Trial {
         end,
+        lie_about: None,
         rounds,
         program: strongroom()?,
     }
@@ -158,26 +187,49 @@ fn a_node_that_answers_too_early_is_caught() -> Result<()> {
         .join("strongroom");
     let trial = Trial {
         end: End::PowerCut,
+        lie_about: None,
         rounds: 6,
         program: wrapper(program)?,
     };
+    is_caught(&trial)
+}
+
+fn is_caught(trial: &Trial) -> Result<()> {
     let outcome = trial.run(Dice::seed_of_run());
     let caught = outcome
         .err()
-        .context("six power cuts did not catch a node that lies")?;
+        .context("the power cuts did not catch a missing fsync")?;
     let told = format!("{caught:#}");
+    println!("caught: {}", told.lines().next().unwrap_or_default());
     let kinds = [
         "not served",
         "is gone",
         "is served",
         "digest",
-        "not ready",
-        "before it was ready",
+        "are recorded",
+        "was ready",
     ];
     ensure!(
         kinds.iter().any(|kind| told.contains(kind)),
         "caught something else: {told}"
     );
+    Ok(())
+}
+
+/// The other control, which needs no build of its own: when the syncs of one part do nothing, as if
+/// the program did not call them, the suite must notice.
+#[test]
+fn a_missing_fsync_is_caught() -> Result<()> {
+    for part in ["data/raft/log", "data/access-log"] {
+        let lie_about = Some(part);
+        let trial = Trial {
+            end: End::PowerCut,
+            lie_about,
+            rounds: 6,
+            program: strongroom()?,
+        };
+        is_caught(&trial).with_context(|| part.to_owned())?;
+    }
     Ok(())
 }
 
@@ -195,33 +247,43 @@ fn wrapper(program: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A first start that is cut off leaves a folder in which the next start succeeds: either nothing
-/// had begun, or it goes on.
+/// A first start that is cut off leaves a folder in which the next start succeeds, with clients
+/// that can connect: either nothing had begun, or it goes on.
 #[test]
 fn a_first_start_may_be_cut_at_any_change() -> Result<()> {
-    let mut dice = Dice::new(Dice::seed_of_run());
+    let seed = Dice::seed_of_run();
+    let mut dice = Dice::new(seed);
     for _ in 0..bound("STRONGROOM_ROUNDS", 8, 40) {
-        let mut site = Site::new()?;
-        site.watch_power()?;
-        let at = 1 + dice.below(120);
-        site.set("LOSSY_KILL_AT", at.to_string());
-        let seed = if at.is_multiple_of(3) {
+        let at = 1 + dice.below(FIRST_START_CHANGES);
+        let cut = if at.is_multiple_of(3) {
             0
         } else {
             dice.roll() | 1
         };
-        // It may need fewer changes than that, and then it serves.
-        if let Ok(node) = site.start() {
-            node.kill()?;
-        }
-        let report = site.cut_power(seed)?;
-        site.unset("LOSSY_KILL_AT");
-        site.watch_power()?;
-        let case = format!("LOSSY_KILL_AT={at} cut seed {seed}: {report}");
-        let node = site.start().with_context(|| case.clone())?;
-        let uid = node.client()?.create(Some("first"), 256).context(case)?;
-        node.client()?.get(&uid)?;
-        node.terminate()?;
+        first_start_cut(at, cut).with_context(|| {
+            format!("LOSSY_KILL_AT={at}, cut seed {cut}; REPEAT WITH STRONGROOM_SEED={seed}")
+        })?;
     }
     Ok(())
+}
+
+fn first_start_cut(at: u64, cut: u64) -> Result<()> {
+    let mut site = Site::new()?;
+    site.watch_power()?;
+    site.set("LOSSY_KILL_AT", at.to_string());
+    // It may need fewer changes than that, and then it serves.
+    if let Ok(node) = site.start() {
+        node.kill()?;
+    }
+    let report = site.cut_power(cut)?;
+    site.unset("LOSSY_KILL_AT");
+    let node = site.start().with_context(|| report.clone())?;
+    for user in ["demo", "demo2"] {
+        let client = Client::connect(node.kmip(), &node.identity(user));
+        let mut client = client.with_context(|| format!("{user} connects; {report}"))?;
+        let uid = client.create(Some("first"), 256)?;
+        client.get(&uid)?;
+    }
+    node.replayed_digest()?;
+    node.terminate()
 }

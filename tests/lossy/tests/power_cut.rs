@@ -286,6 +286,21 @@ fn faults_come_and_go_with_their_control_file() {
 }
 
 #[test]
+fn a_lying_sync_makes_nothing_durable() {
+    for (part, left) in [("/file", None), ("elsewhere", Some("kept"))] {
+        let bench = Bench::new();
+        bench.step("sync-both", &[("LOSSY_LIE", part)]);
+        bench.cut(0).unwrap();
+        // The folder was synced, so the name stays; of the content nothing does.
+        assert_eq!(
+            bench.file("file").as_deref(),
+            left.or(Some("")),
+            "LOSSY_LIE={part}"
+        );
+    }
+}
+
+#[test]
 fn the_process_can_be_ended_at_a_chosen_change() {
     let bench = Bench::new();
     let mut child = bench.start("append-then-say", &[("LOSSY_KILL_AT", "25")]);

@@ -14,6 +14,8 @@
 //!   (copy-on-write disks); `eio`: writes and syncs fail; `eio-sync`: syncs fail.
 //! * `LOSSY_FAIL_WHEN`: the fault is on while this file exists.
 //! * `LOSSY_FAIL_PATH`: only files whose path contains this.
+//! * `LOSSY_LIE`: syncs of files whose path contains this succeed and make nothing durable: the
+//!   control by which a suite proves that it would notice a missing fsync.
 //! * `LOSSY_KILL_AT`: the process kills itself before its n-th change or sync.
 //!
 //! Durable means: `fsync`, `fdatasync` (of the file: content and size; of a folder: its names),

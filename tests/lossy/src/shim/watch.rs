@@ -24,6 +24,7 @@ pub(crate) struct Config {
     strict_folders: bool,
     fault: Option<Fault>,
     kill_at: Option<u64>,
+    lie_part: Option<Vec<u8>>,
 }
 
 /// An open journal.
@@ -128,6 +129,7 @@ fn read_config() -> Option<Config> {
         kill_at: variable(c"LOSSY_KILL_AT")
             .and_then(|n| String::from_utf8(n).ok())
             .and_then(|n| n.parse().ok()),
+        lie_part: variable(c"LOSSY_LIE"),
     })
 }
 
@@ -273,13 +275,17 @@ impl Config {
             (FaultKind::InputOutputOnSync, Change::Sync) => libc::EIO,
             _ => return None,
         };
-        let concerned = fault.path_part.is_empty()
-            || path
-                .windows(fault.path_part.len())
-                .any(|part| part == fault.path_part);
+        let concerned = fault.path_part.is_empty() || contains(path, &fault.path_part);
         // SAFETY: `when` is a C string.
         let on = concerned && unsafe { libc::access(fault.when.as_ptr(), libc::F_OK) } == 0;
         on.then_some(errno)
+    }
+
+    /// Whether a sync of this file is to succeed without making anything durable.
+    pub(crate) fn lies_about(&self, target: &Target) -> bool {
+        self.lie_part
+            .as_ref()
+            .is_some_and(|part| contains(&target.path, part))
     }
 
     /// As [`Self::fault`], for an open file.
@@ -406,6 +412,10 @@ impl Config {
             journal.append(&Entry::SyncAll { up_to });
         }
     }
+}
+
+fn contains(path: &[u8], part: &[u8]) -> bool {
+    path.windows(part.len()).any(|window| window == part)
 }
 
 fn folder_inode(path: &[u8]) -> u64 {
