@@ -1,11 +1,13 @@
 //! The baseline: TLS, sockets, and nothing else.
 
 use anyhow::{Context, Result, bail};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use tempfile::TempDir;
 use tests::client::Identity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,8 +16,10 @@ use tokio_rustls::TlsAcceptor;
 /// What the hidden job `echo` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Folder of the node whose client certificate serves as server certificate.
-    dir: std::path::PathBuf,
+    /// Folder of the node whose clients may come in.
+    dir: PathBuf,
+    /// Where to put the certificate of the echo server.
+    certificate: PathBuf,
     request_bytes: usize,
     answer_bytes: usize,
 }
@@ -25,14 +29,17 @@ pub(crate) struct Options {
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    folder: TempDir,
 }
 
 impl Server {
     /// Starts one in a process of its own and waits for its address.
     pub(crate) fn start(dir: &Path, request_bytes: usize, answer_bytes: usize) -> Result<Self> {
+        let folder = TempDir::new()?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("echo")
             .arg(dir)
+            .arg(folder.path().join("echo.pem"))
             .args([request_bytes.to_string(), answer_bytes.to_string()])
             .stdout(Stdio::piped())
             .spawn()?;
@@ -42,10 +49,20 @@ impl Server {
             .context("the echo server has no output")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().parse().context("address of the echo server")?;
         Ok(Self {
             child,
-            address: line.trim().parse().context("address of the echo server")?,
+            address,
+            folder,
         })
+    }
+
+    /// The client's identity for the node, trusting the echo server instead.
+    pub(crate) fn identity(&self, identity: &Identity) -> Identity {
+        Identity {
+            ca: self.folder.path().join("echo.pem"),
+            ..identity.clone()
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -70,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 async fn serve(options: &Options) -> Result<()> {
-    let tls = TlsAcceptor::from(Arc::new(server_config(&options.dir)?));
+    let tls = TlsAcceptor::from(Arc::new(server_config(options)?));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?);
     let answer: Arc<[u8]> = answer(options.answer_bytes)?.into();
@@ -109,11 +126,12 @@ async fn connection(
     }
 }
 
-/// The same key type and client authentication as the node has. Clients of the benchmark accept
-/// any server of the Local CA, so the certificate of a client does for the echo server.
-fn server_config(dir: &Path) -> Result<rustls::ServerConfig> {
-    let identity = Identity::of(dir, "demo");
-    let (roots, chain, key) = identity.material()?;
+/// The same key type, suites and client authentication as the node has.
+fn server_config(options: &Options) -> Result<rustls::ServerConfig> {
+    let (roots, _, _) = Identity::of(&options.dir, "demo").material()?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    std::fs::write(&options.certificate, made.cert.pem())?;
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
         Arc::new(roots),
@@ -122,5 +140,5 @@ fn server_config(dir: &Path) -> Result<rustls::ServerConfig> {
     Ok(rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier.build()?)
-        .with_single_cert(chain, key)?)
+        .with_single_cert(vec![made.cert.der().clone()], key.into())?)
 }

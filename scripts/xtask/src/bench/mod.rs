@@ -17,7 +17,7 @@ use anyhow::{Result, bail};
 use drive::{Figures, Target};
 use kmip::{ProtocolVersion, Request, RequestPayload};
 use std::time::Duration;
-use tests::client::{Client, create_request, get_request};
+use tests::client::{Client, Identity, create_request, get_request};
 use tests::node::{Node, Site};
 
 /// Connections at once.
@@ -67,15 +67,18 @@ fn traffic(node: &Node, time: Duration) -> Result<()> {
     let created = client.exchange(&create)?;
     let echo_get = echo::Server::start(node.dir(), get.len(), answer.len())?;
     let echo_create = echo::Server::start(node.dir(), create.len(), created.len())?;
-    let target = |to, pid, request: &[u8]| -> Result<Target> {
+    let target = |to, pid, who: &Identity, request: &[u8]| -> Result<Target> {
         Ok(Target {
             to,
             pid,
             request: request.to_vec(),
-            tls: identity.config(&[])?,
+            tls: who.config(&[])?,
         })
     };
-    let ours = |request: &[u8]| target(node.kmip(), node.pid(), request);
+    let ours = |request: &[u8]| target(node.kmip(), node.pid(), &identity, request);
+    let base = |echo: &echo::Server, request: &[u8]| {
+        target(echo.address, echo.pid(), &echo.identity(&identity), request)
+    };
     println!(
         "\n{:<22} {:>6} {:>10} {:>9} {:>9} {:>11} {:>10}",
         "operation", "conns", "per second", "p50 ms", "p99 ms", "CPU µs each", "of echo"
@@ -86,25 +89,20 @@ fn traffic(node: &Node, time: Duration) -> Result<()> {
         });
         println!("{what:<22} {connections:>6} {figures} {ratio:>10}");
     };
-    let pairs = [
-        ("Get", &get, &echo_get, answer.len()),
-        ("Create (durable)", &create, &echo_create, created.len()),
-    ];
-    for (what, request, echo, _) in pairs {
+    for (what, request, echo) in [
+        ("Get", &get, &echo_get),
+        ("Create (durable)", &create, &echo_create),
+    ] {
         for connections in CONNECTIONS {
-            let base = drive::keep_alive(
-                &target(echo.address, echo.pid(), request)?,
-                connections,
-                time,
-            )?;
-            line(&format!("echo of {what}"), connections, &base, None);
+            let of_echo = drive::keep_alive(&base(echo, request)?, connections, time)?;
+            line(&format!("echo of {what}"), connections, &of_echo, None);
             let figures = drive::keep_alive(&ours(request)?, connections, time)?;
-            line(what, connections, &figures, Some(&base));
+            line(what, connections, &figures, Some(&of_echo));
         }
     }
-    let base = drive::reconnect(&target(echo_get.address, echo_get.pid(), &get)?, time)?;
-    line("echo, reconnect each", 1, &base, None);
+    let of_echo = drive::reconnect(&base(&echo_get, &get)?, time)?;
+    line("echo, reconnect each", 1, &of_echo, None);
     let figures = drive::reconnect(&ours(&get)?, time)?;
-    line("Get, reconnect each", 1, &figures, Some(&base));
+    line("Get, reconnect each", 1, &figures, Some(&of_echo));
     Ok(())
 }
