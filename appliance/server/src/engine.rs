@@ -12,11 +12,8 @@ use crate::metrics::Counters;
 use crate::projections::{Projections, QueryFault};
 use crate::room::Room;
 use cluster::{Cluster, ProposeFault};
-use domain::{
-    Access, AccessRecord, Actor, Ask, Attribute, AttributeInstance, Command, Denial, Facts,
-    Material,
-};
-use domain::{Hash, NodeId, ObjectType, Read, Time, Uid, codec};
+use domain::{Access, AccessRecord, Actor, Ask, Attribute, AttributeInstance, Command, Denial};
+use domain::{Facts, Hash, Material, NodeId, ObjectType, Read, Time, Uid, Value, codec, tag};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use vault::{Secret, Vault};
@@ -24,6 +21,9 @@ use vault::{Secret, Vault};
 /// A command may find its epoch closed between sealing and apply; epochs change once a day, so one
 /// more try is enough and two are generous.
 const EPOCH_RETRIES_MAX: usize = 3;
+
+/// SHA-256 in the enumeration Hashing Algorithm (KMIP 2.1 §11.21).
+const HASHING_ALGORITHM_SHA256: u32 = 6;
 
 /// Characters of an object's name, as a client wrote it, that a record keeps.
 const OBJECT_NAME_CHARS_MAX: usize = 64;
@@ -357,14 +357,15 @@ impl Engine {
             Ok(permitted) => permitted,
             Err(denial) => return Err(self.deny(actor, "Get", Some(uid), denial).await?),
         };
-        let sealed = self.machine.store().get(uid).map_err(vault_fault)?;
-        let (Some(sealed), Some(material)) = (sealed, material) else {
-            return Err(vault_fault(format!("the sealed store has no entry for {uid}")).into());
+        let material = match self.open(uid, material.as_ref()) {
+            // Destroyed since it was permitted: the answer is that of a moment later.
+            Err(_) if self.is_destroyed(uid) => {
+                return Err(self
+                    .deny(actor, "Get", Some(uid), Denial::Destroyed)
+                    .await?);
+            }
+            opened => opened?,
         };
-        let material = self
-            .vault
-            .open(uid, &sealed, material.commitment.as_bytes());
-        let material = material.map_err(vault_fault)?;
         let receipt = self
             .record(actor, seen, now, Access::Released { uid: *uid })
             .await?;
@@ -376,6 +377,63 @@ impl Engine {
             answer: (released, form),
             receipt: Some(receipt),
         })
+    }
+
+    /// Unseals the material of an object.
+    fn open(&self, uid: &Uid, material: Option<&Material>) -> Result<Secret, Fault> {
+        let sealed = self.machine.store().get(uid).map_err(vault_fault)?;
+        let (Some(sealed), Some(material)) = (sealed, material) else {
+            return Err(vault_fault(format!(
+                "the sealed store has no entry for {uid}"
+            )));
+        };
+        self.vault
+            .open(uid, &sealed, material.commitment.as_bytes())
+            .map_err(vault_fault)
+    }
+
+    fn is_destroyed(&self, uid: &Uid) -> bool {
+        self.machine
+            .state()
+            .object(uid)
+            .is_some_and(domain::Object::is_tombstone)
+    }
+
+    /// Reads the attributes of an object with the Digest of its material (KMIP 1.4 §3.17), which
+    /// is made from the unsealed material because the log must not hold it (law 3).
+    pub async fn attributes_and_digest(
+        &self,
+        actor: &Actor,
+        uid: &Uid,
+    ) -> Result<Pending<Vec<AttributeInstance>>, Refusal> {
+        let mut held = self.attributes(actor, Read::Attributes, uid).await?;
+        let (material, format) = {
+            let state = self.machine.state();
+            let object = state.object(uid);
+            let material = object.and_then(|object| object.material().copied());
+            (
+                material,
+                object.and_then(|object| object.value(tag::KEY_FORMAT_TYPE)),
+            )
+        };
+        if material.is_some() {
+            let material = self.open(uid, material.as_ref())?;
+            let digest = vault::provider::sha256(&[material.expose()]);
+            let mut fields = vec![
+                (
+                    tag::HASHING_ALGORITHM,
+                    Value::Enumeration(HASHING_ALGORITHM_SHA256),
+                ),
+                (tag::DIGEST_VALUE, Value::Bytes(digest.to_vec())),
+            ];
+            fields.extend(format.map(|format| (tag::KEY_FORMAT_TYPE, format)));
+            let attribute = Attribute::standard(tag::DIGEST, Value::Structure(fields));
+            held.answer.push(AttributeInstance {
+                index: 0,
+                attribute,
+            });
+        }
+        Ok(held)
     }
 
     /// Reads the attributes of an object.

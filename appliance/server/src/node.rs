@@ -102,6 +102,11 @@ impl Node {
         })
     }
 
+    /// Returns when the node has stopped writing and its disk works again: time to begin anew.
+    pub async fn disk_works_again(&self) {
+        crate::recovery::disk_works_again(&self.engine, &self.layout).await;
+    }
+
     /// Closes the doors, records the stop and leaves everything durable.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.send_replace(true);

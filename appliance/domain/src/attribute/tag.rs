@@ -27,8 +27,10 @@ tags! {
     DESCRIPTION = 0x4200FC, "Description.";
     DESTROY_DATE = 0x420033, "Destroy Date.";
     DIGEST = 0x420034, "Digest.";
+    DIGEST_VALUE = 0x420035, "Digest Value.";
     EXTRACTABLE = 0x420122, "Extractable.";
     FRESH = 0x4200A8, "Fresh.";
+    HASHING_ALGORITHM = 0x420038, "Hashing Algorithm.";
     INITIAL_DATE = 0x420039, "Initial Date.";
     KEY_FORMAT_TYPE = 0x420042, "Key Format Type.";
     LAST_CHANGE_DATE = 0x420048, "Last Change Date.";

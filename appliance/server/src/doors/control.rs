@@ -74,6 +74,11 @@ pub enum Request {
         passphrase: String,
         recovery: bool,
     },
+    SlotAddPkcs11 {
+        module: PathBuf,
+        token_serial: String,
+        pin: String,
+    },
     SlotRemove {
         id: u32,
     },
@@ -221,7 +226,21 @@ impl ControlDoor {
             Request::SlotAddPassphrase {
                 passphrase,
                 recovery,
-            } => self.slot_add(actor, passphrase, recovery).await,
+            } => {
+                let passphrase = vault::Secret::take(passphrase.into_bytes());
+                let slot = vault::NewSlot::new(vault::Credential::Passphrase(passphrase));
+                let slot = if recovery { slot.for_recovery() } else { slot };
+                self.slot_add(actor, slot).await
+            }
+            Request::SlotAddPkcs11 {
+                module,
+                token_serial,
+                pin,
+            } => {
+                let pin = vault::Secret::take(pin.into_bytes());
+                let token = crate::hsm::token(module, token_serial, pin)?;
+                self.slot_add(actor, vault::NewSlot::new(token)).await
+            }
             Request::SlotRemove { id } => self.slot_remove(actor, id).await,
         }
     }
@@ -504,22 +523,19 @@ impl ControlDoor {
         self.engine.vault().slots().into_iter().map(slot).collect()
     }
 
-    async fn slot_add(&self, actor: &Actor, passphrase: String, recovery: bool) -> Answer {
-        let passphrase = vault::Secret::take(passphrase.into_bytes());
-        let mut slot = vault::NewSlot::new(vault::Credential::Passphrase(passphrase));
-        if recovery {
-            slot = slot.for_recovery();
-        }
+    async fn slot_add(&self, actor: &Actor, slot: vault::NewSlot) -> Answer {
         let vault = self.engine.vault().clone();
         let added = tokio::task::spawn_blocking(move || vault.add_slot(slot)).await;
         let id = added
             .map_err(|e| e.to_string())?
             .map_err(|e| e.to_string())?;
-        let ask = Ask::AddSlot {
-            name: founding::slot_name(id),
-            kind: "passphrase".into(),
-        };
-        self.change(actor, ask).await?;
+        let slots = self.engine.vault().slots();
+        let kind = slots
+            .iter()
+            .find(|slot| slot.id == id)
+            .map(|slot| slot.kind.to_string());
+        let (name, kind) = (founding::slot_name(id), kind.unwrap_or_default());
+        self.change(actor, Ask::AddSlot { name, kind }).await?;
         Ok(json!({ "id": id.0 }))
     }
 

@@ -56,6 +56,42 @@ pub(super) struct Dev {
     /// Field of a client certificate that names the user.
     #[arg(long, value_enum, default_value = "cn")]
     pub(super) user_field: UserField,
+    /// Unlock by a token instead of the key file: its PKCS#11 library.
+    #[arg(long, value_name = "FILE", requires_all = ["hsm_serial", "hsm_pin_file"])]
+    pub(super) hsm_module: Option<PathBuf>,
+    /// Serial number of the token.
+    #[arg(long, value_name = "SERIAL", requires = "hsm_module")]
+    pub(super) hsm_serial: Option<String>,
+    /// File with the PIN of the token.
+    #[arg(long, value_name = "FILE", requires = "hsm_module")]
+    pub(super) hsm_pin_file: Option<PathBuf>,
+}
+
+impl Dev {
+    /// The options, ports and folder aside, for a process that carries on in place of this one.
+    pub(super) fn carried_on(&self) -> Vec<std::ffi::OsString> {
+        use clap::ValueEnum;
+        let mut arguments = Vec::new();
+        if let Some(field) = self.user_field.to_possible_value() {
+            arguments.extend(["--user-field".into(), field.get_name().into()]);
+        }
+        let mut option = |name: &str, value: Option<&std::ffi::OsStr>| {
+            arguments.extend(value.into_iter().flat_map(|v| [name.into(), v.to_owned()]));
+        };
+        option(
+            "--hsm-module",
+            self.hsm_module.as_deref().map(AsRef::as_ref),
+        );
+        option(
+            "--hsm-serial",
+            self.hsm_serial.as_deref().map(AsRef::as_ref),
+        );
+        option(
+            "--hsm-pin-file",
+            self.hsm_pin_file.as_deref().map(AsRef::as_ref),
+        );
+        arguments
+    }
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +250,17 @@ pub(super) enum Slot {
         /// The slot is kept elsewhere, for recovery.
         #[arg(long)]
         recovery: bool,
+    },
+    /// Add a slot in a hardware security module; the PIN is read from standard input.
+    #[command(after_help = "Example:\n  strongroom slot add-pkcs11 --module \
+        /usr/lib/softhsm/libsofthsm2.so --token-serial 1a2b3c < pin.txt")]
+    AddPkcs11 {
+        /// The vendor's PKCS#11 library.
+        #[arg(long, value_name = "FILE")]
+        module: PathBuf,
+        /// Serial number of the token.
+        #[arg(long, value_name = "SERIAL")]
+        token_serial: String,
     },
     /// Remove a slot; the last one stays.
     Remove {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use domain::Name;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use vault::Credential;
 
@@ -39,7 +40,7 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let users = USERS.map(|name| Name::parse(name).expect("letters and digits are a name"));
     let is_new = !layout.ca_certificate().exists();
-    let credential = Credential::KeyFile(layout.unlock_key());
+    let credential = credential(options, &layout)?;
     let settings = Settings {
         layout: layout.clone(),
         kmip: loopback(options.kmip_port),
@@ -55,8 +56,38 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "READY kmip={kmip} web=https://{web} dir={dir}")?;
     out.flush()?;
-    await_signal().await?;
+    tokio::select! {
+        signal = await_signal() => signal?,
+        () = node.disk_works_again() => return begin_anew(options, &node),
+    }
     node.stop().await
+}
+
+/// Replaces this process by itself, on the same ports: what an appliance's PID 1 would do.
+fn begin_anew(options: &Dev, node: &Node) -> anyhow::Result<()> {
+    eprintln!("strongroom: the disk works again; starting anew from what is on it");
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    again.arg("dev").arg("--dir").arg(&options.dir);
+    again.arg("--kmip-port").arg(node.kmip.port().to_string());
+    again.arg("--web-port").arg(node.web.port().to_string());
+    again.args(options.carried_on());
+    // Only a failure comes back.
+    Err(again.exec()).context("starting anew")
+}
+
+/// The unlock key file, or a token when one is named.
+fn credential(options: &Dev, layout: &Layout) -> anyhow::Result<Credential> {
+    let (Some(module), Some(serial), Some(pin)) = (
+        &options.hsm_module,
+        &options.hsm_serial,
+        &options.hsm_pin_file,
+    ) else {
+        return Ok(Credential::KeyFile(layout.unlock_key()));
+    };
+    let pin = std::fs::read(pin).with_context(|| format!("reading {}", pin.display()))?;
+    let pin = pin.trim_ascii_end().to_vec();
+    let token = crate::hsm::token(module.clone(), serial.clone(), vault::Secret::take(pin));
+    token.map_err(anyhow::Error::msg)
 }
 
 async fn await_signal() -> anyhow::Result<()> {

@@ -106,6 +106,20 @@ fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
                 Show::Fields,
             )
         }
+        NodeCommand::Slot(Slot::AddPkcs11 {
+            module,
+            token_serial,
+        }) => {
+            let pin = read_passphrase()?;
+            (
+                Request::SlotAddPkcs11 {
+                    module,
+                    token_serial,
+                    pin,
+                },
+                Show::Fields,
+            )
+        }
         NodeCommand::Slot(Slot::Remove { id }) => (Request::SlotRemove { id }, Show::Fields),
     })
 }
@@ -114,7 +128,7 @@ fn read_passphrase() -> anyhow::Result<String> {
     let input = std::io::stdin();
     if input.is_terminal() {
         bail!(
-            "give the passphrase on standard input, from a file or a pipe, so that no screen shows it"
+            "give the secret on standard input, from a file or a pipe, so that no screen shows it"
         );
     }
     let mut text = String::new();

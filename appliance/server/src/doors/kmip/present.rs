@@ -2,7 +2,7 @@
 //! material leaves at Get.
 
 use crate::engine::Released;
-use domain::attribute::tag;
+use domain::attribute::{SetBy, tag};
 use domain::{ObjectType, Value};
 use kmip::enumerations::{CertificateType, KeyFormatType, OpaqueDataType, SecretDataType};
 use kmip::{
@@ -60,6 +60,7 @@ pub(super) fn take_in(object: Object, mut attributes: Vec<Attribute>) -> Result<
             return Err(Failure::new(ResultReason::FEATURE_NOT_SUPPORTED, message));
         }
     };
+    refuse_unproven(&attributes, &said)?;
     for (tag, value) in said {
         add(&mut attributes, Attribute::standard(Tag(tag.0), value))?;
     }
@@ -68,6 +69,29 @@ pub(super) fn take_in(object: Object, mut attributes: Vec<Attribute>) -> Result<
         material,
         attributes,
     })
+}
+
+/// Attributes that describe the object itself are taken from the object, not on a client's word.
+fn refuse_unproven(attributes: &[Attribute], said: &Said) -> Result<(), Failure> {
+    let proven = |tag: domain::Tag| said.iter().any(|(of_object, _)| *of_object == tag);
+    let unproven = attributes.iter().find(|attribute| match attribute.name {
+        kmip::AttributeName::Standard(tag) => {
+            let tag = domain::Tag(tag.0);
+            let rule = domain::attribute::rule(tag);
+            rule.is_some_and(|rule| rule.set_by == SetBy::Door) && !proven(tag)
+        }
+        kmip::AttributeName::Vendor { .. } => false,
+    });
+    match unproven {
+        None => Ok(()),
+        Some(attribute) => {
+            let message = format!(
+                "Attribute {} is set by the server; leave it out.",
+                attribute.name
+            );
+            Err(Failure::new(ResultReason::INVALID_FIELD, message))
+        }
+    }
 }
 
 fn secret(bytes: SecretBytes) -> Secret {

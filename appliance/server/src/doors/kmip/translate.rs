@@ -98,13 +98,10 @@ pub(super) fn failure(refusal: &Refusal, version: ProtocolVersion) -> Failure {
 
 /// What a client is told when the world failed.
 pub(super) fn fault_failure(fault: &Fault) -> Failure {
-    let reason = match fault {
-        Fault::NoRoom { .. } => ResultReason::GENERAL_FAILURE,
-        Fault::NotWritten(_) | Fault::NotRecorded(_) | Fault::Vault(_) | Fault::Query(_) => {
-            ResultReason::GENERAL_FAILURE
-        }
-    };
-    Failure::new(reason, capitalised(&fault.to_string()))
+    Failure::new(
+        ResultReason::GENERAL_FAILURE,
+        capitalised(&fault.to_string()),
+    )
 }
 
 fn sentence(denial: &Denial) -> String {
@@ -125,7 +122,8 @@ fn capitalised(text: &str) -> String {
 fn reason(denial: &Denial, version: ProtocolVersion) -> ResultReason {
     match denial {
         Denial::NotFound { .. } => ResultReason::ITEM_NOT_FOUND,
-        Denial::Destroyed => ResultReason::ITEM_NOT_FOUND,
+        // Clients before 2.0 are told Item Not Found: they know no other word for it.
+        Denial::Destroyed => ResultReason::OBJECT_DESTROYED,
         Denial::NotPermitted => ResultReason::PERMISSION_DENIED,
         Denial::UnknownUser | Denial::CertificateNotAccepted => {
             ResultReason::AUTHENTICATION_NOT_SUCCESSFUL
