@@ -94,7 +94,6 @@ impl Scene {
 
     /// Names differ from try to try: a Create may be carried out while a Get is still refused.
     fn works(&self) -> Result<()> {
-        #[expect(clippy::disallowed_methods, reason = "only to make a name that is new")]
         let moment = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
         let name = format!("after-{moment}");
         self.client()?.create(Some(&name), 256)?;

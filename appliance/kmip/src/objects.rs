@@ -69,8 +69,8 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Items that may hold secrets: erased when they are dropped and never printed.
-#[derive(PartialEq, Eq)]
+/// Items that may hold secrets: erased when they are dropped, never printed, and compared in a time
+/// that does not tell where they differ.
 pub struct SecretItems(Zeroizing<Vec<Item>>);
 
 impl SecretItems {
@@ -99,6 +99,24 @@ impl SecretItems {
         w.structure(tag, |w| self.0.iter().for_each(|item| item.write(w)));
     }
 }
+
+impl SecretItems {
+    /// As they travel; equal items travel alike.
+    fn encoded(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        let mut writer = Writer::new(&mut bytes);
+        self.0.iter().for_each(|item| item.write(&mut writer));
+        bytes
+    }
+}
+
+impl PartialEq for SecretItems {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded().ct_eq(&other.encoded()).into()
+    }
+}
+
+impl Eq for SecretItems {}
 
 impl fmt::Debug for SecretItems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

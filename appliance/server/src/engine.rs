@@ -1,4 +1,5 @@
-//! The way of every request: admit, supply, propose, reply (law 1); permit, record, release (law 5).
+//! The way of every request: admit, supply, propose, reply (law 1); permit, record, release
+//! (law 5).
 //!
 //! Doors translate and call here; no door decides anything. The engine decides nothing either: the
 //! rules are in `domain`, and this file carries what they say to the vault, the cluster and the

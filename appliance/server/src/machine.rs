@@ -1,4 +1,4 @@
-//! What follows the ordered commands: the state, the cluster log and the sealed store (laws 1 to 7).
+//! What follows the ordered commands: the state, the cluster log and the sealed store.
 //!
 //! `decide` runs here, at apply, on every node alike. The cluster log and the store are written
 //! without waiting for the disk: the Raft log holds the entry durably, and after a crash the

@@ -15,7 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &["domain"]),
     ("cluster", &["ledger"]),
     ("server", &["domain", "ledger", "kmip", "vault", "cluster"]),
-    ("xtask", &[]),
+    // Development jobs drive the product the way the suites do.
+    ("xtask", &["kmip", "tests"]),
     ("lossy", &[]),
     (
         "tests",

@@ -3,8 +3,8 @@
 //!
 //! It is as unkind as POSIX allows. A crash keeps any subset of the 512-byte sectors that were
 //! written since the last sync of the file, and any prefix of the name changes since the last sync
-//! of the folder. A sync that fails forgets, as Linux does, which bytes were to be written: they are
-//! still read, a later sync succeeds, and a crash loses them.
+//! of the folder. A sync that fails forgets, as Linux does, which bytes were to be written: they
+//! are still read, a later sync succeeds, and a crash loses them.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -417,7 +417,7 @@ impl ControlDoor {
             "attributes": attributes,
         });
         drop(state);
-        shown["history"] = self.history(&id)?;
+        set(&mut shown, "history", self.history(&id)?);
         Ok(shown)
     }
 
@@ -617,11 +617,11 @@ impl Tail {
         while self.next < until {
             let bytes = self.reader.read(self.next).map_err(|e| e.to_string())?;
             let mut shown = render(&bytes)?;
-            shown["n"] = json!(self.next);
+            set(&mut shown, "n", json!(self.next));
             self.next += 1;
-            let of_view = shown["view"].as_str().unwrap_or_default();
+            let of_view = text(&shown, "view");
             if view.is_none_or(|view| view.name() == of_view) {
-                lines.push((shown["time"].as_str().unwrap_or_default().to_owned(), shown));
+                lines.push((text(&shown, "time").to_owned(), shown));
             }
         }
         Ok(lines)
@@ -650,6 +650,16 @@ impl Follower {
                 .map_err(|e| e.to_string())?;
         }
         Ok(())
+    }
+}
+
+fn text<'v>(shown: &'v Value, field: &str) -> &'v str {
+    shown.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn set(shown: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert(field.to_owned(), value);
     }
 }
 

@@ -92,11 +92,18 @@ fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
             let out = std::path::absolute(out)?;
             (Request::Export { out }, either(json, Show::Fields))
         }
-        NodeCommand::Slot(Slot::List { json }) => {
+        NodeCommand::Slot(command) => slot_request(command)?,
+    })
+}
+
+fn slot_request(command: Slot) -> anyhow::Result<(Request, Show)> {
+    let either = |json: bool, show| if json { Show::Json } else { show };
+    Ok(match command {
+        Slot::List { json } => {
             let columns = &["id", "kind", "label", "recovery", "can_be_opened", "held"];
             (Request::SlotList, either(json, Show::Table(columns)))
         }
-        NodeCommand::Slot(Slot::AddPassphrase { recovery }) => {
+        Slot::AddPassphrase { recovery } => {
             let passphrase = read_passphrase()?;
             (
                 Request::SlotAddPassphrase {
@@ -106,10 +113,10 @@ fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
                 Show::Fields,
             )
         }
-        NodeCommand::Slot(Slot::AddPkcs11 {
+        Slot::AddPkcs11 {
             module,
             token_serial,
-        }) => {
+        } => {
             let pin = read_passphrase()?;
             (
                 Request::SlotAddPkcs11 {
@@ -120,7 +127,7 @@ fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
                 Show::Fields,
             )
         }
-        NodeCommand::Slot(Slot::Remove { id }) => (Request::SlotRemove { id }, Show::Fields),
+        Slot::Remove { id } => (Request::SlotRemove { id }, Show::Fields),
     })
 }
 

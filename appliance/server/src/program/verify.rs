@@ -102,11 +102,10 @@ impl Lives {
         let record: Record = codec::from_slice(bytes).map_err(|e| e.to_string())?;
         self.cluster_size = n + 1;
         match record.event {
-            Event::ObjectCreated { uid, .. } => {
-                if self.lives.insert(uid, (n, None)).is_some() {
-                    return Err(format!("object {uid} is created a second time"));
-                }
-            }
+            Event::ObjectCreated { uid, .. } => match self.lives.insert(uid, (n, None)) {
+                None => {}
+                Some(_) => return Err(format!("object {uid} is created a second time")),
+            },
             Event::ObjectDestroyed { uid, .. } => match self.lives.get_mut(&uid) {
                 Some((_, destroyed @ None)) => *destroyed = Some(n),
                 Some(_) => return Err(format!("object {uid} is destroyed a second time")),

@@ -127,8 +127,9 @@ impl KmipDoor {
     /// Handshake, then the session.
     async fn welcome(&self, stream: TcpStream, peer: SocketAddr, room: &WaitingRoom) {
         let (ticket, evicted) = room.enter(peer.ip());
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.handshake(stream));
         let handshake = tokio::select! {
-            handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.handshake(stream)) => handshake,
+            handshake = handshake => handshake,
             () = evicted.notified() => {
                 self.count_reject(peer, "gave way to a newer connection").await;
                 return;
