@@ -12,6 +12,7 @@ use crate::tls::server_identity;
 use anyhow::Context;
 use domain::{Actor, Ask, ClusterId, Hash, Membership, Name, Time};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use vault::{Credential, NewSlot, ServerProfile, SubjectName, Validity, Vault};
 
 /// Validity of the Local CA: longer than any certificate it issues.
@@ -50,12 +51,17 @@ pub(crate) fn found_vault(layout: &Layout, credential: Credential) -> anyhow::Re
 
 impl Founder<'_> {
     /// Does what is not done yet of the first start.
-    pub(crate) async fn complete(&self, users: &[Name], founded_now: bool) -> anyhow::Result<()> {
+    pub(crate) async fn complete(&self, users: &[Name]) -> anyhow::Result<()> {
         let node = Actor::Node(FIRST_NODE);
-        let vault = self.engine.vault();
-        let is_new = self.engine.machine().state().cluster().is_none();
-        if is_new {
-            let cluster = vault.cluster();
+        // A node records its first start when it is complete, so before that record it is not.
+        let unfinished = {
+            let state = self.engine.machine().state();
+            state
+                .node(FIRST_NODE)
+                .is_none_or(|node| node.version.is_empty())
+        };
+        if self.engine.machine().state().cluster().is_none() {
+            let cluster = self.engine.vault().cluster();
             let origin = cluster_origin(cluster);
             let ask = Ask::FoundCluster {
                 cluster,
@@ -64,21 +70,33 @@ impl Founder<'_> {
             };
             self.engine.change(&node, ask, None).await?;
         }
-        let log_key = Hash::from_bytes(self.notary.public_key());
-        let known = self
-            .engine
-            .machine()
-            .state()
-            .log_key(FIRST_NODE)
-            .map(|key| key.public_key);
-        if known != Some(log_key) {
+        self.log_key(&node).await?;
+        self.slots(&node).await?;
+        self.certificates()?;
+        if unfinished {
+            self.first_users(&node, users).await?;
+        }
+        Ok(())
+    }
+
+    async fn log_key(&self, node: &Actor) -> anyhow::Result<()> {
+        let public_key = Hash::from_bytes(self.notary.public_key());
+        let known = {
+            let state = self.engine.machine().state();
+            state.log_key(FIRST_NODE).map(|key| key.public_key)
+        };
+        if known != Some(public_key) {
             let ask = Ask::AddLogKey {
                 node: FIRST_NODE,
-                public_key: log_key,
+                public_key,
             };
-            self.engine.change(&node, ask, None).await?;
+            self.engine.change(node, ask, None).await?;
         }
-        for slot in vault.slots() {
+        Ok(())
+    }
+
+    async fn slots(&self, node: &Actor) -> anyhow::Result<()> {
+        for slot in self.engine.vault().slots() {
             let name = slot_name(slot.id);
             let recorded = self
                 .engine
@@ -91,25 +109,18 @@ impl Founder<'_> {
                     name,
                     kind: slot.kind.to_string(),
                 };
-                self.engine.change(&node, ask, None).await?;
+                self.engine.change(node, ask, None).await?;
             }
-        }
-        self.certificates()?;
-        if is_new || founded_now {
-            self.first_users(&node, users).await?;
         }
         Ok(())
     }
 
+    /// Makes the users whose certificate and key are not both there: a certificate may be in the
+    /// log while the stop came before its files.
     async fn first_users(&self, node: &Actor, users: &[Name]) -> anyhow::Result<()> {
         for name in users {
-            let certified = {
-                let state = self.engine.machine().state();
-                state
-                    .user(name)
-                    .is_some_and(|user| !user.certificates().is_empty())
-            };
-            if !certified {
+            let (certificate, key) = client_files(self.layout, name);
+            if !certificate.exists() || !key.exists() {
                 add_client(self.engine, self.layout, node, name, Vec::new()).await?;
             }
         }
@@ -189,8 +200,7 @@ pub(crate) async fn add_client(
         .vault()
         .local_ca()?
         .issue_client(name, validity(CERTIFICATE_DAYS))?;
-    let certificate = layout.clients().join(format!("{name}.pem"));
-    let key = layout.clients().join(format!("{name}.key"));
+    let (certificate, key) = client_files(layout, name);
     let ask = Ask::IssueCertificate {
         user: name.clone(),
         certificate: issued.certificate.fingerprint,
@@ -213,11 +223,17 @@ pub(crate) async fn add_client(
     })
 }
 
+/// Where certificate and key of a client lie.
+fn client_files(layout: &Layout, name: &Name) -> (PathBuf, PathBuf) {
+    let file = |ending: &str| layout.clients().join(format!("{name}.{ending}"));
+    (file("pem"), file("key"))
+}
+
 /// A client that was made.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) certificate: std::path::PathBuf,
-    pub(crate) key: std::path::PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
     pub(crate) fingerprint: domain::Fingerprint,
     pub(crate) not_after: Time,
 }

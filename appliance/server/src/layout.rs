@@ -85,7 +85,7 @@ impl Layout {
         self.root.join("lock")
     }
 
-    /// Makes the folders, readable by their owner only.
+    /// Makes the folders, readable by their owner only, and their names durable.
     pub fn make(&self) -> io::Result<()> {
         for dir in [
             self.root.clone(),
@@ -96,7 +96,11 @@ impl Layout {
             std::fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
-                .create(dir)?;
+                .create(&dir)?;
+            std::fs::File::open(&dir)?.sync_all()?;
+            if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+                std::fs::File::open(parent)?.sync_all()?;
+            }
         }
         Ok(())
     }

@@ -71,8 +71,7 @@ impl Node {
             .make()
             .with_context(|| format!("making {}", layout.root().display()))?;
         let lock = lock(&layout)?;
-        let (vault, founded_now) = unlock(&layout, credential)?;
-        let vault = Arc::new(vault);
+        let vault = Arc::new(unlock(&layout, credential)?);
         let notary = Arc::new(notary(&vault, &layout)?);
         let engine = Arc::new(assemble(&layout, vault, &notary).await?);
         let founder = founding::Founder {
@@ -80,7 +79,7 @@ impl Node {
             notary: &notary,
             layout: &layout,
         };
-        founder.complete(&settings.first_users, founded_now).await?;
+        founder.complete(&settings.first_users).await?;
         let (stop, stopped) = watch::channel(false);
         jobs::start(&engine, &notary, &stopped);
         let (kmip, web) = open_doors(&settings, &engine, &notary, &stopped).await?;
@@ -150,9 +149,9 @@ fn lock(layout: &Layout) -> anyhow::Result<nix::fcntl::Flock<std::fs::File>> {
 }
 
 /// Opens the vault, or founds it when the folder has never held one.
-fn unlock(layout: &Layout, credential: Credential) -> anyhow::Result<(Vault, bool)> {
+fn unlock(layout: &Layout, credential: Credential) -> anyhow::Result<Vault> {
     match Vault::unlock(&layout.keys(), &credential) {
-        Ok(vault) => Ok((vault, false)),
+        Ok(vault) => Ok(vault),
         Err(UnlockFault::Folder(KeysFileFault::Absent(_))) => {
             if layout.cluster_log().exists() {
                 let (keys, data) = (layout.keys(), layout.cluster_log());
@@ -163,7 +162,7 @@ fn unlock(layout: &Layout, credential: Credential) -> anyhow::Result<(Vault, boo
                     data.display()
                 );
             }
-            Ok((founding::found_vault(layout, credential)?, true))
+            founding::found_vault(layout, credential)
         }
         Err(e) => Err(e).with_context(|| format!("unlocking {}", layout.keys().display())),
     }

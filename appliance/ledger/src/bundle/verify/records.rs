@@ -141,7 +141,14 @@ impl LogReading<'_, '_> {
             // Is the line really gone, or does it come later?
             let wanted = gap.then_some(self.tree.size());
             match lines.drain(wanted) {
-                Ok(true) => finding.kind = FindingKind::RecordsReordered,
+                Ok(true) => {
+                    let n = self.tree.size();
+                    finding.kind = FindingKind::RecordsReordered;
+                    finding.message = format!(
+                        "the line of record {n} stands further down: lines were put into another \
+                         order; do not accept this export"
+                    );
+                }
                 Ok(false) => {}
                 Err(error) => outcome = Err(unreadable(&error)),
             }
@@ -166,8 +173,8 @@ impl LogReading<'_, '_> {
         match format::line_number(text) {
             Some(found) if found > n && n < end => {
                 let message = format!(
-                    "its line is not where it belongs, after record {n} comes {found}: it was \
-                     removed or moved; do not accept this export"
+                    "the line of record {n} is missing, record {found} stands in its place: it was \
+                     removed; do not accept this export"
                 );
                 return finding(FindingKind::RecordMissing, message);
             }
