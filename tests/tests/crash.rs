@@ -189,7 +189,7 @@ fn a_node_that_answers_too_early_is_caught() -> Result<()> {
         end: End::PowerCut,
         lie_about: None,
         rounds: 6,
-        program: wrapper(program)?,
+        program,
     };
     is_caught(&trial)
 }
@@ -231,20 +231,6 @@ fn a_missing_fsync_is_caught() -> Result<()> {
         is_caught(&trial).with_context(|| part.to_owned())?;
     }
     Ok(())
-}
-
-/// A program that starts the lying build with its switch on.
-fn wrapper(program: PathBuf) -> Result<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::TempDir::with_prefix("lying-")?.keep();
-    let path = folder.join("strongroom");
-    let text = format!(
-        "#!/bin/sh\nexec env STRONGROOM_TEST_ACK_BEFORE_FSYNC=1 '{}' \"$@\"\n",
-        program.display()
-    );
-    std::fs::write(&path, text)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
-    Ok(path)
 }
 
 /// A first start that is cut off leaves a folder in which the next start succeeds, with clients
