@@ -546,15 +546,13 @@ impl Engine {
         time: Time,
         access: Access,
     ) -> Result<Receipt, NotRecorded> {
-        self.access
-            .write(&AccessRecord {
-                v: 1,
-                time,
-                actor: actor.clone(),
-                seen,
-                access,
-            })
-            .await
+        self.access.write(&AccessRecord {
+            v: 1,
+            time,
+            actor: actor.clone(),
+            seen,
+            access,
+        })
     }
 
     /// Records of the cluster log that an answer given now is decided on.

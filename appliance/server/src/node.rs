@@ -217,7 +217,7 @@ fn open_access_log(layout: &Layout, notary: &Notary) -> anyhow::Result<AccessLog
     if let Some(torn) = recovery.torn_tail {
         tracing::warn!("access log: an unfinished write at the end was dropped: {torn:?}");
     }
-    Ok(AccessLog::start(ledger)?)
+    Ok(AccessLog::start(ledger))
 }
 
 /// Opens the ports and the socket.

@@ -17,7 +17,10 @@ const USERS: [&str; 2] = ["demo", "demo2"];
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(options: &Dev) -> anyhow::Result<ExitCode> {
     keep_secrets_in_memory();
+    // One thread more than cores: one may be waiting for an fsync of the access log.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) + 1;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .build()?;
     runtime.block_on(serve(options))?;
