@@ -7,11 +7,11 @@
 
 use crate::access_log::{AccessLog, NotRecorded, Receipt};
 use crate::clock;
+use crate::counters::Counters;
 use crate::locate::{self, Found, Query};
 use crate::machine::{LedgerMachine, Outcome, Proposal};
-use crate::metrics::Counters;
 use crate::projections::{Projections, QueryFault};
-use crate::room::Room;
+use crate::room::{NoRoom, Room};
 use cluster::{Cluster, ProposeFault};
 use domain::{Access, AccessRecord, Actor, Ask, Attribute, AttributeInstance, Command, Denial};
 use domain::{Facts, Hash, Material, NodeId, ObjectType, Read, Time, Uid, Value, codec, tag};
@@ -42,16 +42,8 @@ pub enum Fault {
     #[error("{0}")]
     Vault(String),
     /// The disk has too little room for new objects.
-    #[error(
-        "the data partition has {free_bytes} bytes left, and {wanted_bytes} are kept for Destroy, \
-         administration and audit: free space or add disk, then try again"
-    )]
-    NoRoom {
-        /// What is left.
-        free_bytes: u64,
-        /// What is kept.
-        wanted_bytes: u64,
-    },
+    #[error("{0}")]
+    NoRoom(#[from] NoRoom),
     /// The search indexes failed.
     #[error("{0}")]
     Query(#[from] QueryFault),
@@ -265,7 +257,7 @@ impl Engine {
             let admitted = domain::admit(&self.machine.state(), actor, &ask, now);
             let needs = match admitted {
                 Ok(needs) => needs,
-                Err(denial) => return Err(self.deny(actor, ask.name(), ask.uid(), denial).await?),
+                Err(denial) => return Err(self.deny(actor, ask.name(), ask.uid(), denial)?),
             };
             if needs.uid {
                 self.room.for_new_objects()?;
@@ -356,20 +348,16 @@ impl Engine {
         };
         let (seen, material, form) = match permitted {
             Ok(permitted) => permitted,
-            Err(denial) => return Err(self.deny(actor, "Get", Some(uid), denial).await?),
+            Err(denial) => return Err(self.deny(actor, "Get", Some(uid), denial)?),
         };
         let material = match self.open(uid, material.as_ref()) {
             // Destroyed since it was permitted: the answer is that of a moment later.
             Err(_) if self.is_destroyed(uid) => {
-                return Err(self
-                    .deny(actor, "Get", Some(uid), Denial::Destroyed)
-                    .await?);
+                return Err(self.deny(actor, "Get", Some(uid), Denial::Destroyed)?);
             }
             opened => opened?,
         };
-        let receipt = self
-            .record(actor, seen, now, Access::Released { uid: *uid })
-            .await?;
+        let receipt = self.record(actor, seen, now, Access::Released { uid: *uid })?;
         let released = Released {
             uid: *uid,
             material,
@@ -453,7 +441,7 @@ impl Engine {
         match permitted {
             Ok((seen, attributes)) => {
                 let access = Access::AttributesRead { uid: *uid };
-                let receipt = self.record(actor, seen, now, access).await?;
+                let receipt = self.record(actor, seen, now, access)?;
                 Ok(Pending {
                     answer: attributes,
                     receipt: Some(receipt),
@@ -464,7 +452,7 @@ impl Engine {
                     Read::AttributeList => "Get Attribute List",
                     Read::Material | Read::Attributes => "Get Attributes",
                 };
-                Err(self.deny(actor, operation, Some(uid), denial).await?)
+                Err(self.deny(actor, operation, Some(uid), denial)?)
             }
         }
     }
@@ -484,9 +472,7 @@ impl Engine {
         let seen = self.machine.state().records();
         let found = locate::locate(&self.machine, &self.projections, actor, query, now)?;
         let count = u32::try_from(found.uids.len()).unwrap_or(u32::MAX);
-        let receipt = self
-            .record(actor, seen, now, Access::Located { found: count })
-            .await?;
+        let receipt = self.record(actor, seen, now, Access::Located { found: count })?;
         Ok(Pending {
             answer: found,
             receipt: Some(receipt),
@@ -494,11 +480,11 @@ impl Engine {
     }
 
     /// Records a question about the server itself.
-    pub async fn asked(&self, actor: &Actor, operation: &str) -> Result<Pending<()>, Refusal> {
+    pub fn asked(&self, actor: &Actor, operation: &str) -> Result<Pending<()>, Refusal> {
         let access = Access::Asked {
             operation: operation.to_owned(),
         };
-        let receipt = self.record(actor, self.seen(), self.now(), access).await?;
+        let receipt = self.record(actor, self.seen(), self.now(), access)?;
         Ok(Pending {
             answer: (),
             receipt: Some(receipt),
@@ -506,7 +492,7 @@ impl Engine {
     }
 
     /// Records a refusal and hands it back for the answer.
-    pub async fn deny(
+    pub fn deny(
         &self,
         actor: &Actor,
         operation: &str,
@@ -515,11 +501,10 @@ impl Engine {
     ) -> Result<Refusal, Fault> {
         let object = object.map(ToString::to_string);
         self.deny_named(actor, operation, object.as_deref(), denial)
-            .await
     }
 
     /// As [`Engine::deny`], for an object by the name that the client gave it.
-    pub async fn deny_named(
+    pub fn deny_named(
         &self,
         actor: &Actor,
         operation: &str,
@@ -531,15 +516,15 @@ impl Engine {
             object: object.map(|name| name.chars().take(OBJECT_NAME_CHARS_MAX).collect()),
             denial: denial.clone(),
         };
-        let receipt = self.record(actor, self.seen(), self.now(), access).await?;
+        let receipt = self.record(actor, self.seen(), self.now(), access)?;
         Ok(Refusal::Denied {
             denial,
             receipt: Some(receipt),
         })
     }
 
-    /// Writes into the access log.
-    pub async fn record(
+    /// Hands a record to the access log; the receipt tells when it is durable.
+    pub fn record(
         &self,
         actor: &Actor,
         seen: u64,

@@ -6,14 +6,16 @@
 use crate::clock;
 use crate::engine::Engine;
 use crate::layout::{Layout, write_file};
-use crate::node::FIRST_NODE;
 use crate::notary::{Notary, cluster_origin};
 use crate::tls::server_identity;
 use anyhow::Context;
-use domain::{Actor, Ask, ClusterId, Hash, Membership, Name, Time};
+use domain::{Actor, Ask, ClusterId, Hash, Membership, Name, NodeId, Time};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use vault::{Credential, NewSlot, ServerProfile, SubjectName, Validity, Vault};
+
+/// The first node of a cluster.
+pub(crate) const FIRST_NODE: NodeId = NodeId(1);
 
 /// Validity of the Local CA: longer than any certificate it issues.
 const CA_DAYS: i64 = 3_650;

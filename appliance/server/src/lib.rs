@@ -7,6 +7,7 @@
 
 pub mod access_log;
 mod clock;
+pub mod counters;
 pub mod doors;
 pub mod engine;
 mod founding;

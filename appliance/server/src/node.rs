@@ -8,16 +8,17 @@ use crate::doors::control::ControlDoor;
 use crate::doors::kmip::{KmipDoor, UserField};
 use crate::doors::web::WebDoor;
 use crate::engine::{Engine, Parts};
+use crate::founding::{self, FIRST_NODE};
 use crate::jobs;
 use crate::layout::Layout;
 use crate::machine::LedgerMachine;
 use crate::notary::Notary;
 use crate::projections::Projections;
 use crate::room::Room;
-use crate::{founding, tls};
+use crate::tls;
 use anyhow::{Context, bail};
 use cluster::{Cluster, ClusterConfig};
-use domain::{Actor, Ask, NodeId};
+use domain::{Actor, Ask};
 use ledger::{Ledger, SegmentsConfig, StdDisk};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,9 +27,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use vault::store::SealedStore;
 use vault::{Credential, KeysFileFault, UnlockFault, Vault};
-
-/// The first node of a cluster.
-pub const FIRST_NODE: NodeId = NodeId(1);
 
 /// Time that open requests get to finish when the node is told to stop.
 const DRAIN_TIME: Duration = Duration::from_millis(300);

@@ -1,7 +1,6 @@
 //! Room on the data partition (ABUSE A21): new objects are refused before the disk is full, so that
 //! Destroy, administration and audit can still be written.
 
-use crate::engine::Fault;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -13,6 +12,19 @@ const FREE_BYTES_MIN: u64 = 64 << 20;
 
 /// How long one reading of the free space is believed.
 const READING_VALID_MS: i64 = 500;
+
+/// The disk has too little room for new objects.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the data partition has {free_bytes} bytes left, and {wanted_bytes} are kept for Destroy, \
+     administration and audit: free space or add disk, then try again"
+)]
+pub struct NoRoom {
+    /// What is left.
+    pub free_bytes: u64,
+    /// What is kept.
+    pub wanted_bytes: u64,
+}
 
 /// Watches one folder's file system.
 #[derive(Debug)]
@@ -55,10 +67,10 @@ impl Room {
     }
 
     /// Refuses when new objects would eat into what is kept back.
-    pub fn for_new_objects(&self) -> Result<(), Fault> {
+    pub fn for_new_objects(&self) -> Result<(), NoRoom> {
         let (free_bytes, wanted_bytes) = self.reading();
         if free_bytes < wanted_bytes {
-            return Err(Fault::NoRoom {
+            return Err(NoRoom {
                 free_bytes,
                 wanted_bytes,
             });

@@ -12,8 +12,8 @@ mod session;
 mod translate;
 mod waiting_room;
 
+use crate::counters::{Counters, Open};
 use crate::engine::Engine;
-use crate::metrics::{Counters, Open};
 use domain::{Access, Actor, Fingerprint, Name};
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
@@ -206,7 +206,7 @@ impl KmipDoor {
                 let reason = format!("TLS: {reason}");
                 let access = Access::Malformed { reason, count };
                 let (seen, now) = (self.engine.seen(), self.engine.now());
-                if let Err(e) = self.engine.record(&actor, seen, now, access).await {
+                if let Err(e) = self.engine.record(&actor, seen, now, access) {
                     tracing::error!("{e}");
                 }
             }

@@ -367,7 +367,7 @@ impl Call<'_> {
     }
 
     async fn about_us(&mut self, operation: &str, answer: ResponsePayload) -> Answer {
-        let asked = self.engine.asked(self.actor, operation).await;
+        let asked = self.engine.asked(self.actor, operation);
         Ok(asked
             .map_err(|refusal| self.refused(refusal))?
             .map(|()| answer))
@@ -412,7 +412,7 @@ impl Call<'_> {
             Err(None) => {
                 let denial = Denial::NotFound { forbidden: false };
                 let name = operation.to_string();
-                let denied = self.engine.deny_named(self.actor, &name, id, denial).await;
+                let denied = self.engine.deny_named(self.actor, &name, id, denial);
                 Err(self.refused(denied.unwrap_or_else(Refusal::Fault)))
             }
         }
@@ -425,7 +425,7 @@ impl Call<'_> {
             count: 1,
         };
         let (seen, now) = (self.engine.seen(), self.engine.now());
-        match self.engine.record(self.actor, seen, now, access).await {
+        match self.engine.record(self.actor, seen, now, access) {
             Ok(receipt) => Err(Refused {
                 failure,
                 receipt: Some(receipt),

@@ -5,8 +5,8 @@
 
 use super::operations::{Answer, Call, Refused};
 use super::translate::fault_failure;
+use crate::counters::Counters;
 use crate::engine::{Engine, Fault};
-use crate::metrics::Counters;
 use domain::{Access, Actor, Denial};
 use kmip::enumerations::BatchErrorContinuationOption;
 use kmip::ttlv::{self, HEADER_BYTES};
@@ -154,7 +154,7 @@ impl Session<'_> {
                 .items
                 .first()
                 .map_or_else(String::new, |i| i.operation.to_string());
-            let denied = self.engine.deny(self.actor, &name, None, denial).await;
+            let denied = self.engine.deny(self.actor, &name, None, denial);
             let refusal = denied.unwrap_or_else(crate::engine::Refusal::Fault);
             let failure = super::translate::failure(&refusal, request.header.version);
             return Err((failure, Keep::Closed));
@@ -260,7 +260,7 @@ impl Session<'_> {
             count: 1,
         };
         let (seen, now) = (self.engine.seen(), self.engine.now());
-        let recorded = self.engine.record(self.actor, seen, now, access).await;
+        let recorded = self.engine.record(self.actor, seen, now, access);
         if let Err(e) = recorded {
             tracing::error!("{e}");
         }
