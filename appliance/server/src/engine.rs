@@ -468,7 +468,9 @@ impl Engine {
             let node = Actor::Node(self.node);
             Box::pin(self.change(&node, Ask::ApplySchedule, None)).await?;
         }
-        self.projections.catch_up().await?;
+        if query.name().is_none() {
+            self.projections.catch_up().await?;
+        }
         let seen = self.machine.state().records();
         let found = locate::locate(&self.machine, &self.projections, actor, query, now)?;
         let count = u32::try_from(found.uids.len()).unwrap_or(u32::MAX);

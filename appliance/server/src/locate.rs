@@ -9,6 +9,7 @@ use crate::machine::LedgerMachine;
 use crate::projections::{Lookup, Projections, QueryFault, Scope, is_indexed};
 use domain::attribute::tag;
 use domain::{Actor, Attribute, AttributeName, LifecycleState, Object, Tag, Time, Uid, Value};
+use std::collections::BTreeSet;
 
 /// Objects named in one answer when the client does not say how many (ABUSE A30).
 const ITEMS_DEFAULT: u32 = 1_000;
@@ -47,8 +48,7 @@ pub(crate) struct Found {
 }
 
 /// Which conditions leave the fewest candidates, most telling first.
-const SELECTIVITY: [Tag; 5] = [
-    tag::NAME,
+const SELECTIVITY: [Tag; 4] = [
     tag::APPLICATION_SPECIFIC_INFORMATION,
     tag::OBJECT_GROUP,
     tag::STATE,
@@ -66,6 +66,9 @@ pub(crate) fn locate(
     let scopes = scopes(machine, actor);
     if let Some(uid) = named_uid(query) {
         return Ok(one(machine, actor, query, uid, now));
+    }
+    if let Some(name) = query.name() {
+        return Ok(by_name(machine, actor, query, name, &scopes, now));
     }
     let lookup = Lookup {
         scopes,
@@ -92,6 +95,63 @@ pub(crate) fn locate(
     }
     found.total = Some(matches);
     Ok(found)
+}
+
+impl Query {
+    /// The name searched for, when only live objects are wanted: the law keeps those names unique
+    /// for each owner, so the state itself answers, without the search indexes.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let named = |a: &&Attribute| a.name == standard(tag::NAME);
+        let Value::Structure(fields) = &self.attributes.iter().find(named)?.value else {
+            return None;
+        };
+        let text = fields.iter().find_map(|(tag, value)| match value {
+            Value::Text(text) if *tag == tag::NAME_VALUE => Some(text.as_str()),
+            _ => None,
+        });
+        text.filter(|_| !self.destroyed)
+    }
+}
+
+/// Objects of a name: at most one for each owner whose objects the actor may see.
+fn by_name(
+    machine: &LedgerMachine,
+    actor: &Actor,
+    query: &Query,
+    name: &str,
+    scopes: &[Scope],
+    now: Time,
+) -> Found {
+    let candidates: BTreeSet<Uid> = {
+        let state = machine.state();
+        let of_scope = |scope: &Scope| -> Vec<Uid> {
+            match scope {
+                Scope::Owner(owner) => state.find_name(owner, name).into_iter().collect(),
+                Scope::Group(group) => {
+                    let members = state
+                        .users()
+                        .filter(|user| user.membership(group.as_str()).is_some());
+                    members
+                        .filter_map(|user| state.find_name(user.name(), name))
+                        .collect()
+                }
+            }
+        };
+        scopes.iter().flat_map(of_scope).collect()
+    };
+    let matches: Vec<Uid> = candidates
+        .into_iter()
+        .rev()
+        .filter(|uid| matches_object(machine, actor, query, uid, now))
+        .collect();
+    let wanted = query.maximum_items.unwrap_or(ITEMS_DEFAULT).min(ITEMS_MAX) as usize;
+    let total = u32::try_from(matches.len()).ok();
+    let uids = matches
+        .into_iter()
+        .skip(query.offset_items as usize)
+        .take(wanted)
+        .collect();
+    Found { uids, total }
 }
 
 /// A search by identifier needs no index.

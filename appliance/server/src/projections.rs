@@ -1,4 +1,4 @@
-//! Query indexes in sled: which objects carry this name, this attribute, this state.
+//! Query indexes in sled: which objects carry this attribute, this type, this state.
 //!
 //! Nothing here is the truth. An index entry is a hint, checked against the state before it is
 //! answered; the folder may be deleted at any time, and is deleted by us whenever it was not closed
@@ -25,6 +25,9 @@ const OBJECTS_PER_WRITE: usize = 4096;
 
 /// Memory sled may use for its page cache: it is an index, the state is in memory already.
 const CACHE_BYTES: u64 = 128 << 20;
+
+/// How often sled writes its pages out; what was not written it cannot drop from memory.
+const FLUSH_INTERVAL_MS: u64 = 500;
 
 /// How long a query waits for the indexes to catch up with the log, after a rebuild say.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -213,7 +216,7 @@ fn open(dir: &Path) -> sled::Result<sled::Db> {
     sled::Config::new()
         .path(dir)
         .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None)
+        .flush_every_ms(Some(FLUSH_INTERVAL_MS))
         .open()
 }
 
@@ -339,12 +342,12 @@ fn hashes(state: &State, object: &Object) -> BTreeSet<[u8; 8]> {
     hashes
 }
 
-/// Attributes worth an index entry; a search by anything else filters what these leave.
+/// Attributes worth an index entry; a search by anything else filters what these leave. Names are
+/// not here: the state keeps them unique and answers for them itself.
 pub fn is_indexed(name: &AttributeName) -> bool {
     match name {
         AttributeName::Vendor { .. } => true,
         AttributeName::Standard(tag) => [
-            tag::NAME,
             tag::OBJECT_TYPE,
             tag::STATE,
             tag::OBJECT_GROUP,
