@@ -116,9 +116,6 @@ impl Node {
         if let Err(e) = recorded {
             tracing::warn!("the stop was not recorded: {e}");
         }
-        if let Err(e) = self.engine.projections().catch_up().await {
-            tracing::warn!("{e}");
-        }
         self.engine.cluster().shutdown().await;
         let machine = self.engine.machine().clone();
         cluster::Machine::make_durable(&*machine).context("making the node durable")?;

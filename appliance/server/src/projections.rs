@@ -13,6 +13,7 @@
 use crate::machine::LedgerMachine;
 use domain::{Attribute, AttributeName, Name, Object, Record, State, Time, Uid};
 use domain::{Value, codec, tag};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,7 @@ pub struct Projections {
     index: sled::Tree,
     reflected: watch::Receiver<u64>,
     machine: Arc<LedgerMachine>,
+    closed: Arc<Mutex<bool>>,
 }
 
 impl std::fmt::Debug for Projections {
@@ -90,6 +92,8 @@ struct Follower {
     objects: sled::Tree,
     machine: Arc<LedgerMachine>,
     reflected: watch::Sender<u64>,
+    /// Held for every write; true ends the following.
+    closed: Arc<Mutex<bool>>,
 }
 
 impl Projections {
@@ -100,12 +104,14 @@ impl Projections {
         let tree = |name: &str| db.open_tree(name).map_err(fault);
         let (index, objects) = (tree("index")?, tree("objects")?);
         let (sender, reflected) = watch::channel(at);
+        let closed = Arc::new(Mutex::new(false));
         let follower = Follower {
             db: db.clone(),
             index: index.clone(),
             objects,
             machine: machine.clone(),
             reflected: sender,
+            closed: closed.clone(),
         };
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new()
@@ -117,6 +123,7 @@ impl Projections {
             index,
             reflected,
             machine,
+            closed,
         })
     }
 
@@ -162,7 +169,10 @@ impl Projections {
 
     /// Marks a clean stop. Without the mark the next start rebuilds. sled's own flush does not
     /// reach the disk for certain, so every file of the folder is synced here as well.
+    /// What is not reflected yet is reflected at the next start.
     pub fn close(&self, dir: &Path) -> Result<(), QueryFault> {
+        let mut closed = self.closed.lock();
+        *closed = true;
         self.db.flush().map_err(fault)?;
         for entry in std::fs::read_dir(dir).map_err(fault)? {
             let path = entry.map_err(fault)?.path();
@@ -234,6 +244,7 @@ impl Follower {
             while at < size {
                 match self.reflect(&reader, at, size) {
                     Ok(next) => at = next,
+                    Err(_) if *self.closed.lock() => return,
                     Err(e) => {
                         tracing::error!("{e}");
                         return;
@@ -254,6 +265,10 @@ impl Follower {
         at: u64,
         size: u64,
     ) -> Result<u64, QueryFault> {
+        let closed = self.closed.lock();
+        if *closed {
+            return Err(QueryFault::Index("closed".into()));
+        }
         let mut touched = BTreeSet::new();
         let mut next = at;
         while next < size && touched.len() < OBJECTS_PER_WRITE {
