@@ -8,6 +8,7 @@ use ledger::{
     Checkpoint, CheckpointFile, CheckpointFileError, ExportSigner, Fault, Ledger, LogKey, NoteKey,
     NoteKeyError, NoteSigner, SignFault, SignatureKind, SizeRange, StdDisk,
 };
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +47,9 @@ pub struct Notary {
     access_origin: String,
     cluster_file: CheckpointFile,
     access_file: CheckpointFile,
+    /// One note at a time: the job and an export must not write the same file together, nor an
+    /// older head over a newer one.
+    turn: Mutex<()>,
 }
 
 impl std::fmt::Debug for Notary {
@@ -83,6 +87,7 @@ impl Notary {
             access_origin: format!("strongroom/{cluster}/access-{}", node.0),
             cluster_file: file(cluster_log),
             access_file: file(access_log),
+            turn: Mutex::new(()),
         })
     }
 
@@ -103,12 +108,14 @@ impl Notary {
 
     /// Signs the head of the cluster log; gives the note.
     pub fn note_cluster(&self, machine: &LedgerMachine) -> Result<(u64, String), NotaryFault> {
+        let _turn = self.turn.lock();
         let checkpoint = head(&mut machine.ledger(), &self.cluster_origin)?;
         self.note(&checkpoint, &self.cluster_file)
     }
 
     /// Signs the head of the access log; gives the note.
     pub fn note_access(&self, access: &AccessLog) -> Result<(u64, String), NotaryFault> {
+        let _turn = self.turn.lock();
         let checkpoint = access.with_ledger(|ledger| head(ledger, &self.access_origin))?;
         self.note(&checkpoint, &self.access_file)
     }
