@@ -34,8 +34,8 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 /// Lines on their way to a slow reader.
 const LINES_WAITING_MAX: usize = 256;
 
-/// What can be asked.
-#[derive(Debug, Serialize, Deserialize)]
+/// What can be asked. Some of it is secret, so it shows nothing of itself.
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
 #[expect(
     missing_docs,
@@ -82,6 +82,12 @@ pub enum Request {
     SlotRemove {
         id: u32,
     },
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Request")
+    }
 }
 
 /// One line of an answer.
