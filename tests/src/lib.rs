@@ -12,6 +12,7 @@
 
 pub mod client;
 pub mod dice;
+pub mod linear;
 pub mod load;
 pub mod node;
 pub mod oracle;
