@@ -9,6 +9,7 @@
 //! * `double_slot`: the vote and the snapshot pointer, written twice
 //! * `machine`: what is plugged in, and its adapter to openraft
 //! * `batcher`: packs what is waiting into one entry (openraft 0.9 flushes once per entry)
+//! * [`peers`]: the way to other nodes
 //! * `network`: the way to peers
 //! * `node`: all of it together
 #![warn(missing_docs)]
@@ -22,6 +23,7 @@ mod log_store;
 mod machine;
 mod network;
 mod node;
+pub mod peers;
 mod types;
 
 pub use machine::{Machine, MachineFault};
