@@ -14,6 +14,7 @@ pub mod client;
 pub mod dice;
 pub mod linear;
 pub mod load;
+pub mod netns;
 pub mod node;
 pub mod oracle;
 pub mod power;

@@ -642,7 +642,7 @@ fn many_unknown_operations_stay_bounded() {
     let add = returned(0, 11, 20, Ask::AddAttribute("0".into()), Answer::Done);
     let mut operations = vec![created(), add];
     let mut now = 30;
-    for n in 0..100_u64 {
+    for n in 0..60_u64 {
         operations.push(unknown(1, now, Ask::ModifyAttribute(format!("lost {n}"))));
         operations.push(unknown(2, now, Ask::Revoke));
         let modify = Ask::ModifyAttribute(format!("{n}"));
