@@ -60,6 +60,7 @@ fn create(actor: &Actor, n: u64) -> Command {
         facts: Facts {
             uid: Some(Uid::from_time(time, random)),
             material: Some(material),
+            ..Facts::default()
         },
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! *Warning:* these types stand in the Raft log. A change of a field needs a default for old bytes.
 
-use crate::{Attribute, AttributeName, ClusterId, Epoch, Fingerprint, Hash, Name, NodeId};
-use crate::{ObjectType, Time, Uid, Value};
+use crate::member::{FIRST_FORMAT, first_format, is_first_format};
+use crate::{Attribute, AttributeName, Candidate, ClusterId, Epoch, Fingerprint, Hash};
+use crate::{LifecycleState, MemberRole, Name, NodeId, ObjectType, OfflineGet, Time, Uid, Value};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,13 @@ pub struct Facts {
     pub uid: Option<Uid>,
     /// The sealed material of a new object; the sealed bytes travel beside the command.
     pub material: Option<Material>,
+    /// SHA-256 of what tells a repetition of this command: the same user with the same value is
+    /// not obeyed twice ([`crate::State::repeated`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Hash>,
+    /// The node that proposed it. It travels with the command and stands in no record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
 }
 
 /// What the log may know of key material.
@@ -123,6 +131,9 @@ pub enum Ask {
         node: NodeId,
         /// Version of its program.
         version: String,
+        /// Newest format that its program understands.
+        #[serde(default = "first_format", skip_serializing_if = "is_first_format")]
+        format: u32,
     },
     /// A node ended by request.
     StopNode {
@@ -241,6 +252,9 @@ pub enum Ask {
     OpenEpoch {
         /// The next one.
         epoch: Epoch,
+        /// Check value of its KEK: nodes that hold several candidates know by it which one counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kek: Option<Hash>,
     },
     /// A node has nothing left under an epoch.
     ConfirmReseal {
@@ -287,6 +301,152 @@ pub enum Ask {
         /// The limits.
         policy: KeyPolicy,
     },
+    /// A member states its keys and where it is reached. Keys are stated once; the address may
+    /// change.
+    IdentifyNode {
+        /// Which.
+        node: NodeId,
+        /// SHA-256 of the SubjectPublicKeyInfo of its TLS key.
+        key: Fingerprint,
+        /// Public key to which the KEK ring is encrypted, 1 to 133 bytes.
+        #[serde(with = "serde_bytes")]
+        sealing_key: Vec<u8>,
+        /// `host:port`.
+        address: String,
+    },
+    /// Lets one node ask to join. Operators only.
+    IssueTicket {
+        /// SHA-256 of the secret.
+        ticket: Hash,
+        /// End of validity, at most 15 minutes ahead.
+        expires: Time,
+    },
+    /// A node with a ticket asks to join; a member says it on its behalf.
+    RequestJoin {
+        /// SHA-256 of the ticket's secret.
+        ticket: Hash,
+        /// What the node says of itself.
+        candidate: Candidate,
+    },
+    /// Lets a waiting node in. Operators only.
+    ApproveJoin {
+        /// Its TLS key.
+        key: Fingerprint,
+    },
+    /// Turns a waiting node away. Operators only.
+    DenyJoin {
+        /// Its TLS key.
+        key: Fingerprint,
+    },
+    /// A member that lost its disk comes back under a new number; another member, to which it
+    /// proved who it is, says it on its behalf.
+    Rejoin {
+        /// The number it had.
+        old: NodeId,
+        /// What it says of itself now.
+        candidate: Candidate,
+    },
+    /// A member that was let in has caught up and is what it was to become, or a member took
+    /// another role.
+    ConfirmMember {
+        /// Which.
+        node: NodeId,
+        /// Its role from now on.
+        role: MemberRole,
+    },
+    /// Begins the removal of a member. Operators, or the member itself.
+    RemoveNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// A leaving member is out, and what it holds is useless.
+    ConfirmRemoved {
+        /// Which.
+        node: NodeId,
+    },
+    /// The cluster CA has a new key.
+    RotateClusterCa {
+        /// SHA-256 of the new certificate of the CA.
+        ca: Fingerprint,
+    },
+    /// Goes on with one member after the majority was lost for good. Operators only.
+    ForkLineage {
+        /// Number of the new lineage: one more than the last.
+        lineage: u32,
+        /// The member that goes on; all others are out.
+        node: NodeId,
+        /// Origin line of checkpoints from now on.
+        origin: String,
+        /// Records that the lost members may have had and this one has not; 0 when unknown.
+        lost: u64,
+    },
+    /// Takes in an object that only an old member still had. Operators only; nothing is ever
+    /// overwritten, and what was destroyed stays destroyed.
+    Salvage {
+        /// Its identifier.
+        uid: Uid,
+        /// Its kind.
+        object_type: ObjectType,
+        /// Who owns it.
+        owner: Name,
+        /// True when a client once brought the material.
+        registered: bool,
+        /// When it came to be, by the log of the old member.
+        initial: Time,
+        /// Its state there; not a destroyed one.
+        state: LifecycleState,
+        /// All its attributes that are not derived from other fields.
+        attributes: Vec<Attribute>,
+        /// The member that had it.
+        from: NodeId,
+    },
+    /// Every member is to say the digest of its state as of this record.
+    BeginScrub,
+    /// The digests of one member.
+    ReportDigest {
+        /// Whose.
+        node: NodeId,
+        /// Of which scrub.
+        scrub: u64,
+        /// [`crate::State::digest`] after the record that began it.
+        state: Hash,
+        /// Digest of its sealed store; none from a witness.
+        store: Option<Hash>,
+    },
+    /// Two members signed different roots for one size of the log.
+    ReportDivergence {
+        /// The size.
+        size: u64,
+        /// One of them.
+        node: NodeId,
+        /// Its root.
+        root: Hash,
+        /// The other.
+        other: NodeId,
+        /// The root of the other.
+        other_root: Hash,
+    },
+    /// Lets changes go on after a divergence was looked into. Operators only.
+    ResolveDivergence {
+        /// What was found and done, for the log.
+        reason: String,
+    },
+    /// A member replaced damaged pieces by those of others.
+    RecordRepair {
+        /// Which member.
+        node: NodeId,
+        /// What was damaged: `segment`, `sealed store`.
+        what: String,
+        /// How many pieces.
+        items: u64,
+    },
+    /// Settles how long Get is answered without a quorum. Operators only.
+    SetOfflineGet {
+        /// For the keys of this group; `None` settles the cluster's default.
+        group: Option<Name>,
+        /// How long.
+        limit: OfflineGet,
+    },
 }
 
 impl Ask {
@@ -319,10 +479,81 @@ impl Ask {
             Self::RemoveSlot { .. } => "Remove Slot",
             Self::RecordExport { .. } => "Record Export",
             Self::SetKeyPolicy { .. } => "Set Key Policy",
+            Self::IdentifyNode { .. } => "Identify Node",
+            Self::IssueTicket { .. } => "Issue Ticket",
+            Self::RequestJoin { .. } => "Request Join",
+            Self::ApproveJoin { .. } => "Approve Join",
+            Self::DenyJoin { .. } => "Deny Join",
+            Self::Rejoin { .. } => "Rejoin",
+            Self::ConfirmMember { .. } => "Confirm Member",
+            Self::RemoveNode { .. } => "Remove Node",
+            Self::ConfirmRemoved { .. } => "Confirm Removed",
+            Self::RotateClusterCa { .. } => "Rotate Cluster CA",
+            Self::ForkLineage { .. } => "Fork Lineage",
+            Self::Salvage { .. } => "Salvage",
+            Self::BeginScrub => "Begin Scrub",
+            Self::ReportDigest { .. } => "Report Digest",
+            Self::ReportDivergence { .. } => "Report Divergence",
+            Self::ResolveDivergence { .. } => "Resolve Divergence",
+            Self::RecordRepair { .. } => "Record Repair",
+            Self::SetOfflineGet { .. } => "Set Offline Get",
         }
     }
 
-    /// The object it is about, when it is about one that exists.
+    /// The format that every member must understand before it may be asked. A new ask, and a field
+    /// that an older program would overlook, has a higher one than those before it.
+    pub const fn format(&self) -> u32 {
+        match self {
+            Self::FoundCluster { .. }
+            // It is how a member says that its program is newer.
+            | Self::StartNode { .. }
+            | Self::StopNode { .. }
+            | Self::AddLogKey { .. }
+            | Self::AnchorAccessLog { .. }
+            | Self::PutUser { .. }
+            | Self::IssueCertificate { .. }
+            | Self::RevokeUser { .. }
+            | Self::Create { .. }
+            | Self::Register { .. }
+            | Self::Activate { .. }
+            | Self::Revoke { .. }
+            | Self::Destroy { .. }
+            | Self::AddAttribute { .. }
+            | Self::ModifyAttribute { .. }
+            | Self::SetAttribute { .. }
+            | Self::DeleteAttribute { .. }
+            | Self::ApplySchedule
+            | Self::OpenEpoch { kek: None, .. }
+            | Self::ConfirmReseal { .. }
+            | Self::RetireEpoch { .. }
+            | Self::ConfirmRetire { .. }
+            | Self::AddSlot { .. }
+            | Self::RemoveSlot { .. }
+            | Self::RecordExport { .. }
+            | Self::SetKeyPolicy { .. } => FIRST_FORMAT,
+            Self::OpenEpoch { kek: Some(_), .. }
+            | Self::IdentifyNode { .. }
+            | Self::IssueTicket { .. }
+            | Self::RequestJoin { .. }
+            | Self::ApproveJoin { .. }
+            | Self::DenyJoin { .. }
+            | Self::Rejoin { .. }
+            | Self::ConfirmMember { .. }
+            | Self::RemoveNode { .. }
+            | Self::ConfirmRemoved { .. }
+            | Self::RotateClusterCa { .. }
+            | Self::ForkLineage { .. }
+            | Self::Salvage { .. }
+            | Self::BeginScrub
+            | Self::ReportDigest { .. }
+            | Self::ReportDivergence { .. }
+            | Self::ResolveDivergence { .. }
+            | Self::RecordRepair { .. }
+            | Self::SetOfflineGet { .. } => 2,
+        }
+    }
+
+    /// The object it is about, when the ask names one.
     pub const fn uid(&self) -> Option<&Uid> {
         match self {
             Self::Activate { uid }
@@ -331,7 +562,8 @@ impl Ask {
             | Self::AddAttribute { uid, .. }
             | Self::ModifyAttribute { uid, .. }
             | Self::SetAttribute { uid, .. }
-            | Self::DeleteAttribute { uid, .. } => Some(uid),
+            | Self::DeleteAttribute { uid, .. }
+            | Self::Salvage { uid, .. } => Some(uid),
             _ => None,
         }
     }

@@ -7,12 +7,16 @@
 //! what was supplied ([`Facts`]) can be refused by `decide` alone.
 //!
 //! A command gives at least one event, except that these say nothing when they change nothing:
-//! Put User, Set Key Policy, Anchor Access Log, Add Log Key, Confirm Reseal and Confirm Retire that
-//! repeat what is so already, and Apply Schedule when nothing is due.
+//! asks of the staff that repeat what is so already (Put User, Add Log Key, Confirm Reseal, Remove
+//! Node and their like), Apply Schedule when nothing is due, and any command that was carried out
+//! before ([`Facts::once`]; `admit` does not see that and may refuse what `decide` lets pass).
 
 mod attributes;
 mod cluster;
+mod integrity;
+mod membership;
 mod objects;
+mod salvage;
 
 pub use objects::SCHEDULED_PER_COMMAND_MAX;
 
@@ -23,11 +27,12 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use objects::NewObject;
+use salvage::Salvaged;
 
 /// What the proposing node must supply with an ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// A fresh identifier.
+    /// A fresh identifier. Salvage names its own ([`Ask::uid`]) and needs material only.
     pub uid: bool,
     /// So many random bits, sealed under the current epoch.
     pub generate_bits: Option<u32>,
@@ -37,6 +42,9 @@ pub struct Needs {
 
 /// Decides a command.
 pub fn decide(state: &State, command: &Command) -> Vec<Event> {
+    if is_repeated(state, command) {
+        return vec![];
+    }
     let planned = plan(state, &command.actor, &command.ask, command.time);
     match planned.and_then(|plan| plan.complete(state, &command.facts)) {
         Ok(events) => events,
@@ -52,6 +60,15 @@ pub fn admit(state: &State, actor: &Actor, ask: &Ask, now: Time) -> Result<Needs
     Ok(match plan(state, actor, ask, now)? {
         Plan::Events(_) => Needs::default(),
         Plan::Object(new) => new.needs(),
+        Plan::Salvage(_) => Salvaged::needs(),
+    })
+}
+
+/// Whether an actor, proven, says again what was carried out already.
+fn is_repeated(state: &State, command: &Command) -> bool {
+    command.facts.once.is_some_and(|once| {
+        state.repeated(&command.actor, &once).is_some()
+            && identify(state, &command.actor, command.time).is_ok()
     })
 }
 
@@ -70,6 +87,8 @@ enum Plan {
     Events(Vec<Event>),
     /// A new object, once identifier and material are there.
     Object(NewObject),
+    /// An object of an old member, once its material is there.
+    Salvage(Salvaged),
 }
 
 impl Plan {
@@ -77,6 +96,7 @@ impl Plan {
         match self {
             Self::Events(events) => Ok(events),
             Self::Object(new) => Ok(vec![new.complete(state, facts)?]),
+            Self::Salvage(object) => Ok(vec![object.complete(state, facts)?]),
         }
     }
 }
@@ -88,6 +108,10 @@ fn plan(state: &State, actor: &Actor, ask: &Ask, now: Time) -> Result<Plan, Deni
         return Err(Denial::OutOfOrder { reason });
     }
     let who = identify(state, actor, now)?;
+    check_understood(state, ask)?;
+    if matches!(who, Who::User(_)) && state.divergence().is_some() {
+        return Err(Denial::Diverged);
+    }
     match (ask, who) {
         (Ask::Create { attributes }, Who::User(user)) => {
             objects::create(state, user, attributes, now).map(Plan::Object)
@@ -128,8 +152,21 @@ fn plan(state: &State, actor: &Actor, ask: &Ask, now: Time) -> Result<Plan, Deni
             | Ask::DeleteAttribute { .. },
             Who::User(user),
         ) => attributes::change(state, user, ask, now).map(Plan::Events),
+        (Ask::Salvage { .. }, Who::Staff) => {
+            cluster::check_voice(state, actor, ask)?;
+            salvage::salvage(state, ask, now).map(Plan::Salvage)
+        }
         (_, Who::Staff) => cluster::administer(state, actor, ask, now).map(Plan::Events),
         (_, Who::User(_)) => Err(Denial::NotPermitted),
+    }
+}
+
+/// A member that does not understand an ask could not apply it, and would differ from then on.
+fn check_understood(state: &State, ask: &Ask) -> Result<(), Denial> {
+    let needs = ask.format();
+    match state.oldest_format() {
+        Some((node, has)) if has < needs => Err(Denial::NeedsNewerMembers { needs, node, has }),
+        _ => Ok(()),
     }
 }
 

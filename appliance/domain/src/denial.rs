@@ -1,6 +1,6 @@
 //! Why a rule said no. A denial is audited like a success and answered, it is never a fault.
 
-use crate::{AttributeName, Epoch, LifecycleState};
+use crate::{AttributeName, Epoch, LifecycleState, NodeId, OfflineGet};
 use alloc::string::String;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub enum Denial {
     /// Something of that name, or that very thing, is there already.
     AlreadyExists {
         /// What exists: `name`, `attribute`, `unique identifier`, `certificate`, `slot`,
-        /// `log key`, `cluster`.
+        /// `log key`, `cluster`, `node key`, `ticket`, `KEK`.
         what: String,
     },
     /// The attribute is not one that clients may set, change or delete (now).
@@ -91,6 +91,31 @@ pub enum Denial {
         /// What was expected.
         reason: String,
     },
+    /// Two members differ where they must agree; nothing changes until an operator has looked.
+    Diverged,
+    /// Some member's program does not understand what was asked.
+    NeedsNewerMembers {
+        /// Format that was needed.
+        needs: u32,
+        /// The member with the oldest program.
+        node: NodeId,
+        /// Format that it understands.
+        has: u32,
+    },
+    /// The program is older than what the cluster already uses.
+    Downgrade {
+        /// Newest format that the program understands.
+        format: u32,
+        /// Format that the cluster uses.
+        needs: u32,
+    },
+    /// The node has heard from no quorum for too long to serve this.
+    TooStale {
+        /// Seconds since the last word of a quorum.
+        age_seconds: u64,
+        /// For how long it may be served.
+        limit: OfflineGet,
+    },
 }
 
 impl core::error::Error for Denial {}
@@ -139,6 +164,23 @@ impl fmt::Display for Denial {
                 write!(f, "sealed under an old epoch; {} is current", current.0)
             }
             Self::OutOfOrder { reason } => f.write_str(reason),
+            Self::Diverged => f.write_str(
+                "members of the cluster disagree about the log; an operator has to resolve it",
+            ),
+            Self::NeedsNewerMembers { needs, node, has } => write!(
+                f,
+                "node {} understands format {has} and this needs {needs}; upgrade that node first",
+                node.0
+            ),
+            Self::Downgrade { format, needs } => write!(
+                f,
+                "this program understands format {format} and the cluster uses {needs}; \
+                 start a newer version"
+            ),
+            Self::TooStale { age_seconds, limit } => write!(
+                f,
+                "no quorum has answered for {age_seconds} s; without one this is served: {limit}"
+            ),
         }
     }
 }

@@ -4,11 +4,10 @@
 //! or a field is never renamed, reused or removed; a new field has a `#[serde(default)]`. Golden
 //! files in `tests/golden` pin the bytes of every kind.
 
-use crate::{Actor, Attribute, ClusterId, Command, Denial, Epoch, Fingerprint, Hash, Instance};
-use crate::{
-    AttributeName, KeyPolicy, LifecycleState, Material, Membership, Name, NodeId, ObjectType,
-};
-use crate::{Time, Uid};
+use crate::member::{first_format, is_first_format};
+use crate::{Actor, Attribute, AttributeName, Candidate, ClusterId, Command, Denial, Epoch};
+use crate::{Fingerprint, Hash, Instance, KeyPolicy, LifecycleState, Material, MemberRole};
+use crate::{Membership, Name, NodeId, ObjectType, OfflineGet, Stale, Time, Uid};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -29,17 +28,23 @@ pub struct Record {
     pub actor: Actor,
     /// What.
     pub event: Event,
+    /// What tells a repetition of the command that brought it ([`crate::Facts::once`]); none on a
+    /// refusal, which may be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Hash>,
 }
 
 impl Record {
     /// The record of one event that [`crate::decide`] made of a command.
     pub fn new(entry: u64, command: &Command, event: Event) -> Self {
+        let refused = matches!(event, Event::Refused { .. });
         Self {
             v: 1,
             entry,
             time: command.time,
             actor: command.actor.clone(),
             event,
+            once: command.facts.once.filter(|_| !refused),
         }
     }
 }
@@ -71,6 +76,9 @@ pub enum Event {
         node: NodeId,
         /// Version of its program.
         version: String,
+        /// Newest format that its program understands.
+        #[serde(default = "first_format", skip_serializing_if = "is_first_format")]
+        format: u32,
     },
     /// A node ended by request.
     NodeStopped {
@@ -199,6 +207,9 @@ pub enum Event {
     EpochOpened {
         /// The new one.
         epoch: Epoch,
+        /// Check value of its KEK.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kek: Option<Hash>,
     },
     /// A node has re-sealed everything that was under an epoch.
     ResealConfirmed {
@@ -255,6 +266,153 @@ pub enum Event {
         /// The limits from now on.
         policy: KeyPolicy,
     },
+    /// A member stated its keys and where it is reached.
+    NodeIdentified {
+        /// Which.
+        node: NodeId,
+        /// SHA-256 of the SubjectPublicKeyInfo of its TLS key.
+        key: Fingerprint,
+        /// Public key to which the KEK ring is encrypted.
+        #[serde(with = "serde_bytes")]
+        sealing_key: Vec<u8>,
+        /// `host:port`.
+        address: String,
+    },
+    /// One node may ask to join.
+    TicketIssued {
+        /// SHA-256 of the secret.
+        ticket: Hash,
+        /// End of validity.
+        expires: Time,
+    },
+    /// A node with a ticket asked to join and waits for an operator.
+    JoinRequested {
+        /// SHA-256 of the ticket's secret; it is used up.
+        ticket: Hash,
+        /// What the node says of itself.
+        candidate: Candidate,
+    },
+    /// A waiting node was turned away.
+    JoinDenied {
+        /// Its TLS key.
+        key: Fingerprint,
+    },
+    /// A node was let in. Its log key stands in the next record.
+    NodeAdmitted {
+        /// The number it got.
+        node: NodeId,
+        /// What it said of itself.
+        candidate: Candidate,
+        /// The member it comes back for, which leaves.
+        replaces: Option<NodeId>,
+    },
+    /// A member is in full standing, or took another role.
+    MemberConfirmed {
+        /// Which.
+        node: NodeId,
+        /// Its role from now on.
+        role: MemberRole,
+    },
+    /// A member is being removed; its word no longer counts.
+    NodeLeaving {
+        /// Which.
+        node: NodeId,
+    },
+    /// A member is out, and what it holds is useless.
+    NodeRemoved {
+        /// Which.
+        node: NodeId,
+    },
+    /// The cluster CA has a new key.
+    ClusterCaRotated {
+        /// SHA-256 of the new certificate of the CA.
+        ca: Fingerprint,
+    },
+    /// One member went on after the majority was lost for good. All others are out.
+    LineageForked {
+        /// Number of the new lineage.
+        lineage: u32,
+        /// The member that went on.
+        node: NodeId,
+        /// Origin of checkpoints from here on.
+        origin: String,
+        /// Records that may be missing, as far as was known; 0 when unknown.
+        lost: u64,
+    },
+    /// An object that only an old member still had was taken in.
+    ObjectSalvaged {
+        /// Its identifier.
+        uid: Uid,
+        /// Its kind.
+        object_type: ObjectType,
+        /// Who owns it.
+        owner: Name,
+        /// True when a client once brought the material.
+        registered: bool,
+        /// Commitment to the material, sealed anew.
+        material: Material,
+        /// When it came to be, by the log of the old member.
+        initial: Time,
+        /// State it begins in.
+        state: LifecycleState,
+        /// All its attributes that are not derived from other fields.
+        attributes: Vec<Attribute>,
+        /// The member that had it.
+        from: NodeId,
+    },
+    /// Every member is to say the digest of its state as of this record.
+    ScrubBegun {
+        /// Number of the scrub, from 1.
+        scrub: u64,
+    },
+    /// A member said its digests.
+    ScrubReported {
+        /// Which member.
+        node: NodeId,
+        /// Of which scrub.
+        scrub: u64,
+        /// Digest of its state.
+        state: Hash,
+        /// Digest of its sealed store; none from a witness.
+        store: Option<Hash>,
+    },
+    /// Two members differ where they must agree: changes by users stop.
+    DivergenceFound {
+        /// Size of the log.
+        size: u64,
+        /// One of them.
+        node: NodeId,
+        /// Its Merkle root at that size, or its state digest.
+        root: Hash,
+        /// The other.
+        other: NodeId,
+        /// The same of the other.
+        other_root: Hash,
+        /// The scrub whose state digests these are; `None` when they are Merkle roots.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scrub: Option<u64>,
+    },
+    /// An operator lets changes go on.
+    DivergenceResolved {
+        /// What was found and done.
+        reason: String,
+    },
+    /// A member replaced damaged pieces by those of others.
+    Repaired {
+        /// Which member.
+        node: NodeId,
+        /// What was damaged.
+        what: String,
+        /// How many pieces.
+        items: u64,
+    },
+    /// How long Get is answered without a quorum changed.
+    OfflineGetSet {
+        /// For the keys of this group; `None` is the cluster's default.
+        group: Option<Name>,
+        /// How long, from now on.
+        limit: OfflineGet,
+    },
     /// A rule said no to a command.
     Refused {
         /// What was asked, by the name of the ask.
@@ -288,16 +446,25 @@ pub enum Access {
     Released {
         /// Which object.
         uid: Uid,
+        /// Set when no quorum answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stale: Option<Stale>,
     },
     /// Attributes were read.
     AttributesRead {
         /// Which object.
         uid: Uid,
+        /// Set when no quorum answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stale: Option<Stale>,
     },
     /// Objects were searched for.
     Located {
         /// How many the answer names.
         found: u32,
+        /// Set when no quorum answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stale: Option<Stale>,
     },
     /// The server's abilities were asked for (Query, Discover Versions).
     Asked {
@@ -334,6 +501,7 @@ impl Event {
     pub const fn uid(&self) -> Option<&Uid> {
         match self {
             Self::ObjectCreated { uid, .. }
+            | Self::ObjectSalvaged { uid, .. }
             | Self::ObjectActivated { uid, .. }
             | Self::ObjectDeactivated { uid, .. }
             | Self::ObjectRevoked { uid, .. }

@@ -47,7 +47,7 @@ pub fn authenticate(
 pub(crate) enum Who {
     /// A user, proven.
     User(UserIndex),
-    /// An operator, or a node of this cluster.
+    /// An operator, or a member of this cluster.
     Staff,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn identify(state: &State, actor: &Actor, now: Time) -> Result<Who, D
                 .ok_or(Denial::UnknownUser)
         }
         Actor::Operator { .. } => Ok(Who::Staff),
-        Actor::Node(node) if state.cluster().is_none() || state.node(*node).is_some() => {
+        Actor::Node(node) if state.cluster().is_none() || state.member(*node).is_some() => {
             Ok(Who::Staff)
         }
         Actor::Node(_) | Actor::Unknown { .. } => Err(Denial::UnknownUser),
@@ -155,7 +155,7 @@ pub fn may_see(state: &State, actor: &Actor, object: &Object) -> bool {
             .user_index(name)
             .is_some_and(|user| reach(state, user, object).is_some()),
         Actor::Operator { .. } => true,
-        Actor::Node(node) => state.node(*node).is_some(),
+        Actor::Node(node) => state.member(*node).is_some(),
         Actor::Unknown { .. } => false,
     }
 }

@@ -6,12 +6,18 @@
 
 mod digest;
 mod evolve;
+mod integrity;
+mod members;
+mod once;
 
 pub(crate) use evolve::matches_instance;
+pub use integrity::{Divergence, Scrub, ScrubReport};
+pub use members::{JOIN_REQUEST_LIFE_MS, JoinRequest, Node, Ticket};
+pub use once::{ONCE_LIFE_MS, ONCE_MAX};
 
 use crate::object::{Object, UserIndex};
 use crate::{ClusterId, Epoch, Fingerprint, Hash, KeyPolicy, LifecycleState, Membership, Name};
-use crate::{NodeId, Time, Uid};
+use crate::{NodeId, OfflineGet, Time, Uid};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -43,24 +49,28 @@ pub struct State {
     slots: BTreeMap<Name, String>,
     policy: KeyPolicy,
     exports: u64,
+    newest_node: NodeId,
+    format: u32,
+    cluster_ca: Option<Fingerprint>,
+    tickets: BTreeMap<Hash, Ticket>,
+    requests: BTreeMap<Fingerprint, JoinRequest>,
+    /// The epoch that was current when the last lineage began.
+    forked_in: Option<Epoch>,
+    scrub: Option<Scrub>,
+    divergences: Vec<Divergence>,
+    repaired: u64,
+    offline_default: OfflineGet,
+    offline_groups: BTreeMap<Name, OfflineGet>,
+    once: once::Tokens,
 }
 
 /// How the cluster began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Founding {
     cluster: ClusterId,
+    /// Of the current lineage.
     origin: String,
-}
-
-/// A member of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Version of its program at its last start; empty before the first.
-    pub version: String,
-    /// Whether it serves, as far as the log knows: a node that was killed says nothing.
-    pub running: bool,
-    /// When it last started or stopped.
-    pub since: Time,
+    lineage: u32,
 }
 
 /// A key that signs checkpoints.
@@ -162,11 +172,14 @@ pub struct EpochRecord {
     pub resealed: BTreeSet<NodeId>,
     /// Nodes that destroyed its KEK.
     pub retired_by: BTreeSet<NodeId>,
+    /// Check value of its KEK, as far as it was said.
+    pub kek: Option<Hash>,
 }
 
 impl EpochRecord {
-    const fn new() -> Self {
+    const fn new(kek: Option<Hash>) -> Self {
         Self {
+            kek,
             phase: EpochPhase::Current,
             resealed: BTreeSet::new(),
             retired_by: BTreeSet::new(),
@@ -195,19 +208,9 @@ impl State {
         self.founding.as_ref().map(|f| f.cluster)
     }
 
-    /// Origin line of its checkpoints.
+    /// Origin line of its checkpoints, in the current lineage.
     pub fn origin(&self) -> Option<&str> {
         self.founding.as_ref().map(|f| f.origin.as_str())
-    }
-
-    /// The members of the cluster.
-    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> + '_ {
-        self.nodes.iter().map(|(id, node)| (*id, node))
-    }
-
-    /// One member.
-    pub fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.get(&id)
     }
 
     /// Keys that sign checkpoints, oldest first; a node's later key replaces its earlier one.
@@ -271,6 +274,22 @@ impl State {
     /// The limits for keys.
     pub const fn policy(&self) -> &KeyPolicy {
         &self.policy
+    }
+
+    /// For how long Get is answered without a quorum for the keys of a group; `None` gives the
+    /// limit of the cluster, which holds for groups without one too.
+    pub fn offline_get_of(&self, group: Option<&Name>) -> OfflineGet {
+        group
+            .and_then(|group| self.offline_groups.get(group))
+            .copied()
+            .unwrap_or(self.offline_default)
+    }
+
+    /// The groups that have a limit of their own.
+    pub fn offline_groups(&self) -> impl Iterator<Item = (&Name, OfflineGet)> + '_ {
+        self.offline_groups
+            .iter()
+            .map(|(name, limit)| (name, *limit))
     }
 
     /// How many bundles were exported.

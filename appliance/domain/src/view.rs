@@ -3,7 +3,7 @@
 
 use crate::attribute::{shape, tag};
 use crate::{Access, AccessRecord, Actor, Attribute, AttributeName, Cause, Door, Event, Instance};
-use crate::{ObjectType, Record, Tag, Value, algorithm};
+use crate::{ObjectType, Record, Stale, Tag, Value, algorithm};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -56,7 +56,19 @@ impl View {
             | Event::DestroyFinal { .. }
             | Event::SlotAdded { .. }
             | Event::SlotRemoved { .. }
-            | Event::LogExported { .. } => Self::System,
+            | Event::LogExported { .. }
+            | Event::NodeIdentified { .. }
+            | Event::JoinRequested { .. }
+            | Event::NodeAdmitted { .. }
+            | Event::MemberConfirmed { .. }
+            | Event::NodeLeaving { .. }
+            | Event::NodeRemoved { .. }
+            | Event::ClusterCaRotated { .. }
+            | Event::LineageForked { .. }
+            | Event::ScrubBegun { .. }
+            | Event::ScrubReported { .. }
+            | Event::DivergenceFound { .. }
+            | Event::Repaired { .. } => Self::System,
             Event::UserPut { .. }
             | Event::CertificateIssued { .. }
             | Event::UserRevoked { .. }
@@ -69,6 +81,11 @@ impl View {
             | Event::AttributeModified { .. }
             | Event::AttributeDeleted { .. }
             | Event::KeyPolicySet { .. }
+            | Event::TicketIssued { .. }
+            | Event::JoinDenied { .. }
+            | Event::ObjectSalvaged { .. }
+            | Event::DivergenceResolved { .. }
+            | Event::OfflineGetSet { .. }
             | Event::Refused { .. } => Self::Audit,
         }
     }
@@ -102,9 +119,14 @@ pub fn summary(record: &Record) -> String {
 pub fn access_summary(record: &AccessRecord) -> String {
     let who = who(&record.actor);
     match &record.access {
-        Access::Released { uid } => format!("{who} got {uid}"),
-        Access::AttributesRead { uid } => format!("{who} read attributes of {uid}"),
-        Access::Located { found } => format!("{who} located {}", counted(*found, "object")),
+        Access::Released { uid, stale } => format!("{who} got {uid}{}", without_quorum(*stale)),
+        Access::AttributesRead { uid, stale } => {
+            format!("{who} read attributes of {uid}{}", without_quorum(*stale))
+        }
+        Access::Located { found, stale } => {
+            let found = counted(*found, "object");
+            format!("{who} located {found}{}", without_quorum(*stale))
+        }
         Access::Asked { operation } => format!("{who} asked {}", shown(operation)),
         Access::Refused {
             operation,
@@ -139,6 +161,11 @@ pub fn access_summary(record: &AccessRecord) -> String {
     }
 }
 
+fn without_quorum(stale: Option<Stale>) -> String {
+    let told = |stale: Stale| format!(", {} s after the last quorum", stale.age_seconds);
+    stale.map(told).unwrap_or_default()
+}
+
 fn who(actor: &Actor) -> String {
     match actor {
         Actor::User { name, .. } => name.to_string(),
@@ -163,7 +190,7 @@ fn happened(event: &Event) -> String {
         Event::ClusterFounded { cluster, node, .. } => {
             format!("founded cluster {cluster} on node {}", node.0)
         }
-        Event::NodeStarted { node, version } => {
+        Event::NodeStarted { node, version, .. } => {
             format!("started node {} ({})", node.0, shown(version))
         }
         Event::NodeStopped { node } => format!("stopped node {}", node.0),
@@ -176,7 +203,7 @@ fn happened(event: &Event) -> String {
                 node.0
             )
         }
-        Event::EpochOpened { epoch } => format!("opened epoch {}", epoch.0),
+        Event::EpochOpened { epoch, .. } => format!("opened epoch {}", epoch.0),
         Event::ResealConfirmed { node, epoch } => {
             format!("confirmed that node {} left epoch {}", node.0, epoch.0)
         }
@@ -210,8 +237,94 @@ fn happened(event: &Event) -> String {
                 shown(&denial.to_string())
             )
         }
-        _ => happened_to_user(event).unwrap_or_else(|| happened_to_object(event)),
+        _ => happened_to_members(event)
+            .or_else(|| happened_to_agreement(event))
+            .or_else(|| happened_to_user(event))
+            .unwrap_or_else(|| happened_to_object(event)),
     }
+}
+
+/// What happened to the membership.
+fn happened_to_members(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::NodeIdentified {
+            node, key, address, ..
+        } => format!(
+            "stated that node {} at {} has key {key}",
+            node.0,
+            shown(address)
+        ),
+        Event::TicketIssued { ticket, .. } => format!("issued join ticket {ticket}"),
+        Event::JoinRequested { ticket, candidate } => format!(
+            "asked with ticket {ticket} to let in the {} at {} with key {}",
+            candidate.role.name(),
+            shown(&candidate.address),
+            candidate.key
+        ),
+        Event::JoinDenied { key } => format!("turned away the node with key {key}"),
+        Event::NodeAdmitted {
+            node,
+            candidate,
+            replaces,
+        } => {
+            let instead = replaces
+                .map(|old| format!(" in place of node {}", old.0))
+                .unwrap_or_default();
+            format!(
+                "let in node {}{instead}, a {} at {} with key {}",
+                node.0,
+                candidate.role.name(),
+                shown(&candidate.address),
+                candidate.key
+            )
+        }
+        Event::MemberConfirmed { node, role } => {
+            format!("confirmed that node {} is a {}", node.0, role.name())
+        }
+        Event::NodeLeaving { node } => format!("began to remove node {}", node.0),
+        Event::NodeRemoved { node } => format!("removed node {}", node.0),
+        Event::ClusterCaRotated { ca } => format!("rotated the cluster CA to {ca}"),
+        Event::LineageForked {
+            lineage,
+            node,
+            lost,
+            ..
+        } => {
+            let lost = match lost {
+                0 => "an unknown number of records may be lost".to_string(),
+                n => format!("{} may be lost", counted(*n, "record")),
+            };
+            format!("began lineage {lineage} with node {} alone; {lost}", node.0)
+        }
+        _ => return None,
+    })
+}
+
+/// What was found about agreement between the members.
+fn happened_to_agreement(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::ScrubBegun { scrub } => format!("began scrub {scrub}"),
+        Event::ScrubReported {
+            node, scrub, state, ..
+        } => format!(
+            "reported state {state} of node {} for scrub {scrub}",
+            node.0
+        ),
+        Event::DivergenceFound {
+            size, node, other, ..
+        } => format!(
+            "found that nodes {} and {} differ at size {size}: changes stop",
+            node.0, other.0
+        ),
+        Event::DivergenceResolved { reason } => {
+            format!("resolved the divergence: {}", shown(reason))
+        }
+        Event::Repaired { node, what, items } => {
+            let pieces = counted(*items, "piece");
+            format!("repaired {pieces} of {} on node {}", shown(what), node.0)
+        }
+        _ => return None,
+    })
 }
 
 /// What happened to a user or to what users may do.
@@ -226,6 +339,10 @@ fn happened_to_user(event: &Event) -> Option<String> {
             format!("issued certificate {} to {user}", shown(serial))
         }
         Event::UserRevoked { name } => format!("revoked the certificates of {name}"),
+        Event::OfflineGetSet { group, limit } => match group {
+            Some(group) => format!("set Get without a quorum for group {group}: {limit}"),
+            None => format!("set Get without a quorum: {limit}"),
+        },
         Event::KeyPolicySet { policy } => format!(
             "set key policy: {} objects per owner, {} attributes, {} bytes per value, \
              {} bytes of material, {} bits at least",
@@ -252,6 +369,19 @@ fn happened_to_object(event: &Event) -> String {
             let verb = if *registered { "registered" } else { "created" };
             let kind = kind(*object_type, attributes);
             format!("{verb} {uid}, {kind}, {state}")
+        }
+        Event::ObjectSalvaged {
+            uid,
+            object_type,
+            owner,
+            state,
+            attributes,
+            from,
+            ..
+        } => {
+            let kind = kind(*object_type, attributes);
+            let from = from.0;
+            format!("salvaged {uid} of {owner} from node {from}, {kind}, {state}")
         }
         Event::ObjectActivated { uid, cause } => format!("activated {uid}{}", because(*cause)),
         Event::ObjectDeactivated { uid, cause } => format!("deactivated {uid}{}", because(*cause)),

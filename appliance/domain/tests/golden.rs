@@ -100,6 +100,7 @@ fn events() -> Vec<Event> {
         Event::NodeStarted {
             node,
             version: "0.1.0".to_string(),
+            format: 1,
         },
         Event::NodeStopped { node },
         Event::LogKeyAdded {
@@ -122,7 +123,7 @@ fn events() -> Vec<Event> {
             not_after: START,
         },
         Event::UserRevoked { name: name("bob") },
-        Event::EpochOpened { epoch },
+        Event::EpochOpened { epoch, kek: None },
         Event::ResealConfirmed { node, epoch },
         Event::EpochRetired { epoch },
         Event::RetireConfirmed { node, epoch },
@@ -225,9 +226,18 @@ const ACCESS_KINDS: usize = 7;
 
 fn accesses() -> Vec<Access> {
     vec![
-        Access::Released { uid: uid(1) },
-        Access::AttributesRead { uid: uid(1) },
-        Access::Located { found: 3 },
+        Access::Released {
+            uid: uid(1),
+            stale: None,
+        },
+        Access::AttributesRead {
+            uid: uid(1),
+            stale: None,
+        },
+        Access::Located {
+            found: 3,
+            stale: None,
+        },
         Access::Asked {
             operation: "Query".to_string(),
         },
@@ -333,6 +343,7 @@ fn asks() -> Vec<Ask> {
         Ask::StartNode {
             node,
             version: "0.1.0".to_string(),
+            format: 1,
         },
         Ask::StopNode { node },
         Ask::AddLogKey {
@@ -390,7 +401,7 @@ fn asks() -> Vec<Ask> {
             which: Instance::Equal(text("n")),
         },
         Ask::ApplySchedule,
-        Ask::OpenEpoch { epoch },
+        Ask::OpenEpoch { epoch, kek: None },
         Ask::ConfirmReseal { node, epoch },
         Ask::RetireEpoch { epoch },
         Ask::ConfirmRetire { node, epoch },
@@ -467,6 +478,7 @@ fn every_event_has_its_golden_record() {
                 time: START,
                 actor,
                 event,
+                once: None,
             },
         );
     }
@@ -505,6 +517,7 @@ fn every_ask_has_its_golden_command() {
     let facts = Facts {
         uid: Some(uid(1)),
         material: Some(material()),
+        ..Facts::default()
     };
     for (ask, facts) in asks()
         .into_iter()
@@ -542,6 +555,7 @@ fn every_record_has_one_line_for_people() {
             time: START,
             actor: user("alice"),
             event,
+            once: None,
         };
         let line = summary(&record);
         assert!(
@@ -556,6 +570,7 @@ fn every_record_has_one_line_for_people() {
             time: START,
             actor: user("alice"),
             event: event.clone(),
+            once: None,
         })
     };
     let lines: Vec<String> = object_events().iter().map(line).collect();

@@ -203,7 +203,7 @@ fn any_cluster_ask() -> impl Strategy<Value = Ask> {
             node: NODE,
         }),
         1 => (node.clone(), "[a\n]{0,2}")
-            .prop_map(|(node, version)| Ask::StartNode { node, version }),
+            .prop_map(|(node, version)| Ask::StartNode { node, version, format: 1 }),
         1 => node.clone().prop_map(|node| Ask::StopNode { node }),
         1 => (node.clone(), number.clone())
             .prop_map(|(node, n)| Ask::AddLogKey { node, public_key: hash(n) }),
@@ -218,7 +218,7 @@ fn any_cluster_ask() -> impl Strategy<Value = Ask> {
         }),
         1 => people.prop_map(|name| Ask::RevokeUser { name }),
         3 => Just(Ask::ApplySchedule),
-        6 => epoch.clone().prop_map(|epoch| Ask::OpenEpoch { epoch }),
+        6 => epoch.clone().prop_map(|epoch| Ask::OpenEpoch { epoch, kek: None }),
         6 => (node.clone(), epoch.clone())
             .prop_map(|(node, epoch)| Ask::ConfirmReseal { node, epoch }),
         6 => epoch.clone().prop_map(|epoch| Ask::RetireEpoch { epoch }),
@@ -584,7 +584,13 @@ fn destroy_final_is_cut_into_records_that_fit() {
         gone.insert(uid);
     }
     let node = Actor::Node(NODE);
-    world.must(&node, Ask::OpenEpoch { epoch: Epoch(2) });
+    world.must(
+        &node,
+        Ask::OpenEpoch {
+            epoch: Epoch(2),
+            kek: None,
+        },
+    );
     world.must(
         &node,
         Ask::ConfirmReseal {

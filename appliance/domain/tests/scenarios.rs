@@ -128,7 +128,10 @@ impl Play {
                 }
             }
             ("schedule", []) => Ask::ApplySchedule,
-            ("open-epoch", [n]) => Ask::OpenEpoch { epoch: epoch(n) },
+            ("open-epoch", [n]) => Ask::OpenEpoch {
+                epoch: epoch(n),
+                kek: None,
+            },
             ("retire-epoch", [n]) => Ask::RetireEpoch { epoch: epoch(n) },
             ("confirm-reseal", [n]) => Ask::ConfirmReseal {
                 node: NODE,

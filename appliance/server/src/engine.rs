@@ -325,6 +325,7 @@ impl Engine {
             Facts {
                 uid: Some(uid),
                 material: Some(material),
+                ..Facts::default()
             },
             Some(sealed.bytes),
         ))
@@ -357,7 +358,11 @@ impl Engine {
             }
             opened => opened?,
         };
-        let receipt = self.record(actor, seen, now, Access::Released { uid: *uid })?;
+        let access = Access::Released {
+            uid: *uid,
+            stale: None,
+        };
+        let receipt = self.record(actor, seen, now, access)?;
         let released = Released {
             uid: *uid,
             material,
@@ -440,7 +445,10 @@ impl Engine {
         };
         match permitted {
             Ok((seen, attributes)) => {
-                let access = Access::AttributesRead { uid: *uid };
+                let access = Access::AttributesRead {
+                    uid: *uid,
+                    stale: None,
+                };
                 let receipt = self.record(actor, seen, now, access)?;
                 Ok(Pending {
                     answer: attributes,
@@ -474,7 +482,11 @@ impl Engine {
         let seen = self.machine.state().records();
         let found = locate::locate(&self.machine, &self.projections, actor, query, now)?;
         let count = u32::try_from(found.uids.len()).unwrap_or(u32::MAX);
-        let receipt = self.record(actor, seen, now, Access::Located { found: count })?;
+        let access = Access::Located {
+            found: count,
+            stale: None,
+        };
+        let receipt = self.record(actor, seen, now, access)?;
         Ok(Pending {
             answer: found,
             receipt: Some(receipt),

@@ -85,6 +85,7 @@ impl Node {
         let started = Ask::StartNode {
             node: FIRST_NODE,
             version,
+            format: domain::FORMAT,
         };
         engine
             .change(&Actor::Node(FIRST_NODE), started, None)

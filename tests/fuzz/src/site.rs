@@ -61,6 +61,7 @@ fn make(actor: Actor, n: u8, epoch: u32, ask: Ask) -> Command {
     let facts = Facts {
         uid: Some(uid(n)),
         material: Some(material),
+        ..Facts::default()
     };
     Command {
         facts,
@@ -177,7 +178,11 @@ fn history() -> Vec<Command> {
     ];
     commands.extend(people());
     commands.extend(objects());
-    commands.push(command(operator(), Ask::OpenEpoch { epoch: Epoch(2) }));
+    let open = Ask::OpenEpoch {
+        epoch: Epoch(2),
+        kek: None,
+    };
+    commands.push(command(operator(), open));
     let confirm = Ask::ConfirmReseal {
         node,
         epoch: Epoch(1),

@@ -1,10 +1,13 @@
-//! Decisions about the cluster itself: its nodes, users, epochs, slots and settings.
+//! Decisions about the cluster itself: its nodes, users, epochs, slots and settings. Who belongs
+//! to it is decided in `membership`, whether the members agree in `integrity`.
 
+use super::integrity::integrity;
+use super::membership::{check_format, membership};
 use super::objects::{apply_schedule, exists};
 use crate::attribute::shape;
-use crate::state::EpochPhase;
-use crate::{Actor, Ask, Denial, Epoch, Event, Hash, KeyPolicy, Membership, NodeId, State};
-use crate::{Time, Uid};
+use crate::state::{EpochPhase, Node};
+use crate::{Actor, Ask, Denial, Epoch, Event, Hash, KeyPolicy, MemberPhase, Membership};
+use crate::{Name, NodeId, OfflineGet, State, Time, Uid};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -27,6 +30,8 @@ const ATTRIBUTE_VALUE_BYTES_CEILING: u32 = 32 * 1024;
 const ATTRIBUTES_PER_OBJECT_CEILING: u32 = 1_000;
 /// Material of one object: it travels through one Raft entry.
 const MATERIAL_BYTES_CEILING: u32 = 1024 * 1024;
+/// Groups with a limit of their own for serving without a quorum; each stands in memory.
+const OFFLINE_GROUPS_MAX: usize = 10_000;
 /// A longer minimum would forbid AES.
 const KEY_BITS_MIN_CEILING: u32 = 256;
 
@@ -37,7 +42,7 @@ pub(super) fn administer(
     ask: &Ask,
     now: Time,
 ) -> Result<Vec<Event>, Denial> {
-    check_speaks_for_itself(actor, ask)?;
+    check_voice(state, actor, ask)?;
     let event = match ask {
         Ask::FoundCluster { .. }
         | Ask::StartNode { .. }
@@ -51,12 +56,30 @@ pub(super) fn administer(
             user(state, ask)?
         }
         Ask::SetKeyPolicy { policy } => set_policy(state, policy)?,
+        Ask::SetOfflineGet { group, limit } => set_offline_get(state, group.as_ref(), *limit)?,
         Ask::ApplySchedule => return Ok(apply_schedule(state, now)),
-        Ask::OpenEpoch { epoch } => Some(open_epoch(state, *epoch)?),
+        Ask::OpenEpoch { epoch, kek } => Some(open_epoch(state, *epoch, *kek)?),
         Ask::ConfirmReseal { node, epoch } => confirm_reseal(state, *node, *epoch)?,
         Ask::RetireEpoch { epoch } => Some(retire_epoch(state, *epoch)?),
         Ask::ConfirmRetire { node, epoch } => return confirm_retire(state, *node, *epoch),
-        // Objects are the users' (DESIGN §3): staff sees them and changes none.
+        Ask::IdentifyNode { .. }
+        | Ask::IssueTicket { .. }
+        | Ask::RequestJoin { .. }
+        | Ask::ApproveJoin { .. }
+        | Ask::DenyJoin { .. }
+        | Ask::Rejoin { .. }
+        | Ask::ConfirmMember { .. }
+        | Ask::RemoveNode { .. }
+        | Ask::ConfirmRemoved { .. }
+        | Ask::RotateClusterCa { .. }
+        | Ask::ForkLineage { .. } => return membership(state, ask, now),
+        Ask::BeginScrub
+        | Ask::ReportDigest { .. }
+        | Ask::ReportDivergence { .. }
+        | Ask::ResolveDivergence { .. }
+        | Ask::RecordRepair { .. } => return integrity(state, ask),
+        // Objects are the users' (DESIGN §3): staff sees them and changes none. Salvage, which
+        // brings one back to its owner, is decided by the caller.
         Ask::Create { .. }
         | Ask::Register { .. }
         | Ask::Activate { .. }
@@ -65,47 +88,84 @@ pub(super) fn administer(
         | Ask::AddAttribute { .. }
         | Ask::ModifyAttribute { .. }
         | Ask::SetAttribute { .. }
-        | Ask::DeleteAttribute { .. } => return Err(Denial::NotPermitted),
+        | Ask::DeleteAttribute { .. }
+        | Ask::Salvage { .. } => return Err(Denial::NotPermitted),
     };
     Ok(event.into_iter().collect())
 }
 
-/// A node states facts about itself only.
-fn check_speaks_for_itself(actor: &Actor, ask: &Ask) -> Result<(), Denial> {
-    let subject = match ask {
+/// Whose word an ask needs.
+enum Voice {
+    /// An operator's, or any member's.
+    Staff,
+    /// An operator's.
+    Operator,
+    /// A member's: it vouches for another node.
+    Node,
+    /// An operator's, or that of the member it is about: a node states facts about itself only.
+    About(NodeId),
+}
+
+const fn voice(ask: &Ask) -> Voice {
+    match ask {
         Ask::StartNode { node, .. }
         | Ask::StopNode { node }
         | Ask::AddLogKey { node, .. }
         | Ask::AnchorAccessLog { node, .. }
         | Ask::ConfirmReseal { node, .. }
-        | Ask::ConfirmRetire { node, .. } => *node,
-        _ => return Ok(()),
-    };
-    match actor {
-        Actor::Node(speaker) if *speaker != subject => Err(Denial::NotPermitted),
-        _ => Ok(()),
+        | Ask::ConfirmRetire { node, .. }
+        | Ask::IdentifyNode { node, .. }
+        | Ask::RemoveNode { node }
+        | Ask::ReportDigest { node, .. }
+        | Ask::RecordRepair { node, .. } => Voice::About(*node),
+        Ask::IssueTicket { .. }
+        | Ask::ApproveJoin { .. }
+        | Ask::DenyJoin { .. }
+        | Ask::ForkLineage { .. }
+        | Ask::Salvage { .. }
+        | Ask::ResolveDivergence { .. }
+        | Ask::SetOfflineGet { .. } => Voice::Operator,
+        Ask::RequestJoin { .. } | Ask::Rejoin { .. } | Ask::ConfirmMember { .. } => Voice::Node,
+        _ => Voice::Staff,
     }
 }
 
-fn out_of_order(reason: String) -> Denial {
+/// Whether an actor of the staff may say this. A member that is leaving says only that it stops.
+pub(super) fn check_voice(state: &State, actor: &Actor, ask: &Ask) -> Result<(), Denial> {
+    let heard = match (actor, voice(ask)) {
+        (Actor::Node(_), Voice::Operator) | (Actor::Operator { .. }, Voice::Node) => false,
+        (Actor::Node(speaker), Voice::About(subject)) => *speaker == subject,
+        _ => true,
+    };
+    let silenced = match actor {
+        Actor::Node(speaker) => state
+            .node(*speaker)
+            .is_some_and(|node| node.phase == MemberPhase::Leaving),
+        _ => false,
+    };
+    if heard && (!silenced || matches!(ask, Ask::StopNode { .. })) {
+        Ok(())
+    } else {
+        Err(Denial::NotPermitted)
+    }
+}
+
+pub(super) fn out_of_order(reason: String) -> Denial {
     Denial::OutOfOrder { reason }
 }
 
 /// Texts of administrative asks end in records and on screens.
-fn check_label(what: &str, text: &str) -> Result<(), Denial> {
+pub(super) fn check_label(what: &str, text: &str) -> Result<(), Denial> {
     shape::check_label(text).map_err(|why| Denial::InvalidField {
         reason: format!("{what}: {why}"),
     })
 }
 
-fn check_member(state: &State, node: NodeId) -> Result<(), Denial> {
-    match state.node(node) {
-        Some(_) => Ok(()),
-        None => Err(out_of_order(format!(
-            "node {} is no member of this cluster",
-            node.0
-        ))),
-    }
+pub(super) fn check_member(state: &State, node: NodeId) -> Result<&Node, Denial> {
+    state.member(node).ok_or_else(|| {
+        let reason = format!("node {} is no member of this cluster", node.0);
+        out_of_order(reason)
+    })
 }
 
 /// The event that follows; `None` when it is so already.
@@ -126,12 +186,18 @@ fn node(state: &State, ask: &Ask) -> Result<Option<Event>, Denial> {
                 node: *node,
             }
         }
-        Ask::StartNode { node, version } => {
+        Ask::StartNode {
+            node,
+            version,
+            format,
+        } => {
             check_member(state, *node)?;
             check_label("version", version)?;
+            check_format(state, *format)?;
             Event::NodeStarted {
                 node: *node,
                 version: version.clone(),
+                format: *format,
             }
         }
         Ask::StopNode { node } => {
@@ -327,6 +393,27 @@ fn set_policy(state: &State, policy: &KeyPolicy) -> Result<Option<Event>, Denial
     }))
 }
 
+fn set_offline_get(
+    state: &State,
+    group: Option<&Name>,
+    limit: OfflineGet,
+) -> Result<Option<Event>, Denial> {
+    let known = state
+        .offline_groups()
+        .any(|(known, _)| Some(known) == group);
+    if (known || group.is_none()) && state.offline_get_of(group) == limit {
+        return Ok(None);
+    }
+    if group.is_some() && !known && state.offline_groups().count() >= OFFLINE_GROUPS_MAX {
+        let limit = format!("{OFFLINE_GROUPS_MAX} groups with a limit of their own");
+        return Err(Denial::LimitReached { limit });
+    }
+    Ok(Some(Event::OfflineGetSet {
+        group: group.cloned(),
+        limit,
+    }))
+}
+
 fn phase(state: &State, epoch: Epoch) -> Result<EpochPhase, Denial> {
     match state.epoch_record(epoch) {
         Some(record) => Ok(record.phase),
@@ -336,7 +423,7 @@ fn phase(state: &State, epoch: Epoch) -> Result<EpochPhase, Denial> {
 
 /// One epoch at a time: the KEK of the last one is gone before the next is made, so that no more
 /// than two can ever seal an object.
-fn open_epoch(state: &State, epoch: Epoch) -> Result<Event, Denial> {
+fn open_epoch(state: &State, epoch: Epoch, kek: Option<Hash>) -> Result<Event, Denial> {
     let next = Epoch(state.epoch().0.saturating_add(1));
     if epoch != next {
         return Err(out_of_order(format!(
@@ -350,7 +437,10 @@ fn open_epoch(state: &State, epoch: Epoch) -> Result<Event, Denial> {
     if let Some((old, _)) = unfinished {
         return Err(out_of_order(format!("epoch {} is not retired yet", old.0)));
     }
-    Ok(Event::EpochOpened { epoch })
+    if kek.is_some() && state.epochs().any(|(_, record)| record.kek == kek) {
+        return Err(exists("KEK"));
+    }
+    Ok(Event::EpochOpened { epoch, kek })
 }
 
 fn confirm_reseal(state: &State, node: NodeId, epoch: Epoch) -> Result<Option<Event>, Denial> {
@@ -378,7 +468,7 @@ fn retire_epoch(state: &State, epoch: Epoch) -> Result<Event, Denial> {
     }
     let resealed = state.epoch_record(epoch).map(|record| &record.resealed);
     let missing = state
-        .nodes()
+        .key_keepers()
         .find(|(id, _)| resealed.is_none_or(|done| !done.contains(id)));
     match missing {
         Some((id, _)) => {
@@ -410,10 +500,32 @@ fn confirm_retire(state: &State, node: NodeId, epoch: Epoch) -> Result<Vec<Event
         return Ok(vec![]);
     }
     let mut events = vec![Event::RetireConfirmed { node, epoch }];
-    if state.nodes().all(|(id, _)| done.contains(&id)) {
+    if state.key_keepers().all(|(id, _)| done.contains(&id)) {
         events.extend(destroy_final(state, epoch, &done));
     }
     Ok(events)
+}
+
+/// The proof of destruction, when a change of members leaves nobody whose confirmation of a
+/// retired epoch is missing. `keepers` are those that must have confirmed after the change.
+pub(super) fn finish_retirement(
+    state: &State,
+    keepers: impl IntoIterator<Item = NodeId>,
+) -> Vec<Event> {
+    let ending = state
+        .epochs()
+        .find(|(_, record)| record.phase == EpochPhase::AwaitingRetire);
+    let Some((epoch, record)) = ending else {
+        return vec![];
+    };
+    if keepers
+        .into_iter()
+        .all(|id| record.retired_by.contains(&id))
+    {
+        destroy_final(state, epoch, &record.retired_by)
+    } else {
+        vec![]
+    }
 }
 
 /// One event at least, also when nothing was destroyed: the KEK of the epoch is gone.

@@ -318,7 +318,7 @@ impl NewObject {
                 current: state.epoch(),
             });
         }
-        self.check_length(state, &material)?;
+        check_length(state, &material, self.generate_bits)?;
         Ok(Event::ObjectCreated {
             uid,
             object_type: self.object_type,
@@ -329,24 +329,29 @@ impl NewObject {
             attributes: self.attributes,
         })
     }
+}
 
-    fn check_length(&self, state: &State, material: &Material) -> Result<(), Denial> {
-        let bytes = material.length_bytes;
-        let most = state.policy().material_bytes_max;
-        if bytes > most {
-            let limit = format!("{most} bytes of material in one object, not {bytes}");
-            return Err(Denial::LimitReached { limit });
-        }
-        let wrong = match self.generate_bits {
-            Some(bits) => u64::from(bytes) * 8 != u64::from(bits),
-            None => bytes == 0,
-        };
-        if wrong {
-            let reason = format!("{bytes} bytes of material are not what was asked for");
-            return Err(Denial::InvalidField { reason });
-        }
-        Ok(())
+/// Material has the length that was to be made, or any up to the limit.
+pub(super) fn check_length(
+    state: &State,
+    material: &Material,
+    generate_bits: Option<u32>,
+) -> Result<(), Denial> {
+    let bytes = material.length_bytes;
+    let most = state.policy().material_bytes_max;
+    if bytes > most {
+        let limit = format!("{most} bytes of material in one object, not {bytes}");
+        return Err(Denial::LimitReached { limit });
     }
+    let wrong = match generate_bits {
+        Some(bits) => u64::from(bytes) * 8 != u64::from(bits),
+        None => bytes == 0,
+    };
+    if wrong {
+        let reason = format!("{bytes} bytes of material are not what was asked for");
+        return Err(Denial::InvalidField { reason });
+    }
+    Ok(())
 }
 
 /// An object that a user is about to change.

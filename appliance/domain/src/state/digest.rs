@@ -10,8 +10,9 @@ use alloc::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 /// Changes when the encoding below does, so that digests of different programs never agree by
-/// accident.
-const LABEL: &[u8] = b"strongroom-state-v1";
+/// accident. A new encoding must wait until every member has it (`State::format`): members of
+/// different versions compare their digests while a cluster is upgraded.
+const LABEL: &[u8] = b"strongroom-state-v2";
 
 struct Canon(Sha256);
 
@@ -69,14 +70,9 @@ impl State {
         if let Some(founding) = &self.founding {
             canon.bytes(founding.cluster.as_bytes());
             canon.bytes(founding.origin.as_bytes());
+            canon.number(u64::from(founding.lineage));
         }
-        canon.number(self.nodes.len() as u64);
-        for (id, node) in &self.nodes {
-            canon.number(id.0);
-            canon.bytes(node.version.as_bytes());
-            canon.option(node.running);
-            canon.time(node.since);
-        }
+        self.digest_members(canon);
         canon.number(self.log_keys.len() as u64);
         for key in &self.log_keys {
             canon.number(key.node.0);
@@ -97,6 +93,87 @@ impl State {
         }
         canon.bytes(&codec::to_vec(&self.policy));
         canon.number(self.exports);
+        canon.bytes(&codec::to_vec(&self.offline_default));
+        canon.number(self.offline_groups.len() as u64);
+        for (group, limit) in &self.offline_groups {
+            canon.bytes(group.as_str().as_bytes());
+            canon.bytes(&codec::to_vec(limit));
+        }
+        self.digest_integrity(canon);
+        self.digest_once(canon);
+    }
+
+    fn digest_members(&self, canon: &mut Canon) {
+        canon.number(self.nodes.len() as u64);
+        for (id, node) in &self.nodes {
+            canon.number(id.0);
+            canon.bytes(node.version.as_bytes());
+            canon.option(node.running);
+            canon.time(node.since);
+            canon.bytes(node.address.as_bytes());
+            canon.0.update([node.role as u8, node.phase as u8]);
+            canon.option(node.key.is_some());
+            canon.bytes(node.key.as_ref().map_or(&[], |key| key.as_bytes()));
+            canon.bytes(&node.sealing_key);
+            canon.number(node.epoch);
+            canon.number(u64::from(node.format));
+            canon.number(node.replaces.unwrap_or_default().0);
+            canon.option(node.confirmed);
+            canon.epoch(node.left_in.unwrap_or_default());
+        }
+        canon.number(self.newest_node.0);
+        canon.number(u64::from(self.format));
+        canon.bytes(self.cluster_ca.as_ref().map_or(&[], |ca| ca.as_bytes()));
+        canon.epoch(self.forked_in.unwrap_or_default());
+        canon.number(self.tickets.len() as u64);
+        for (hash, ticket) in &self.tickets {
+            canon.bytes(hash.as_bytes());
+            canon.time(ticket.expires);
+            canon.bytes(ticket.used_by.as_ref().map_or(&[], |key| key.as_bytes()));
+        }
+        canon.number(self.requests.len() as u64);
+        for request in self.requests.values() {
+            canon.bytes(request.ticket.as_bytes());
+            canon.bytes(&codec::to_vec(&request.candidate));
+            canon.time(request.since);
+        }
+    }
+
+    fn digest_integrity(&self, canon: &mut Canon) {
+        canon.option(self.scrub.is_some());
+        if let Some(scrub) = &self.scrub {
+            canon.number(scrub.number);
+            canon.number(scrub.at);
+            canon.time(scrub.time);
+            canon.number(scrub.reports.len() as u64);
+            for (node, report) in &scrub.reports {
+                canon.number(node.0);
+                canon.bytes(report.state.as_bytes());
+                canon.bytes(report.store.as_ref().map_or(&[], |store| store.as_bytes()));
+            }
+        }
+        canon.number(self.divergences.len() as u64);
+        for found in &self.divergences {
+            canon.number(found.size);
+            canon.number(found.node.0);
+            canon.bytes(found.root.as_bytes());
+            canon.number(found.other.0);
+            canon.bytes(found.other_root.as_bytes());
+            canon.number(found.scrub.unwrap_or_default());
+            canon.time(found.time);
+        }
+        canon.number(self.repaired);
+    }
+
+    fn digest_once(&self, canon: &mut Canon) {
+        canon.number(self.once.len() as u64);
+        for (time, speaker, token, created) in self.once.iter() {
+            canon.time(time);
+            // No user has the number 2³².
+            canon.number(speaker.map_or(1 << 32, |user| u64::from(user.0)));
+            canon.bytes(token.as_bytes());
+            canon.bytes(created.as_ref().map_or(&[], |uid| uid.as_bytes()));
+        }
     }
 
     fn digest_users(&self, canon: &mut Canon) {
@@ -133,6 +210,7 @@ impl State {
             canon.number(record.phase as u64);
             canon.nodes(&record.resealed);
             canon.nodes(&record.retired_by);
+            canon.bytes(record.kek.as_ref().map_or(&[], |kek| kek.as_bytes()));
         }
         canon.number(self.awaiting_final.len() as u64);
         for (epoch, uid) in &self.awaiting_final {

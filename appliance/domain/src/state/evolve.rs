@@ -1,14 +1,13 @@
 //! From one state to the next. Nothing here refuses: a record is a fact. A record that does not fit
 //! (none that `decide` made) is counted and changes nothing else.
 
-use super::{Anchor, Certificate, EpochPhase, EpochRecord, FIRST_EPOCH, Founding, LogKey, Node};
-use super::{State, User};
+use super::{Anchor, Certificate, EpochPhase, EpochRecord, State, User};
 use crate::attribute::tag;
 use crate::lifecycle::{self, Verb};
 use crate::object::{NEVER, Object, UserIndex};
 use crate::packed::{AttributeInstance, Packed};
-use crate::{Attribute, AttributeName, Cause, Epoch, Event, Fingerprint, Instance, LifecycleState};
-use crate::{Material, Membership, Name, ObjectType, Record, Time, Uid, Value};
+use crate::{Attribute, AttributeName, Cause, Epoch, Event, Fingerprint, Hash, Instance};
+use crate::{LifecycleState, Material, Membership, Name, ObjectType, Record, Time, Uid, Value};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -24,12 +23,14 @@ impl State {
         self.latest_time = self.latest_time.max(record.time);
         // What does not fit changes nothing: see above.
         let _fits = self.apply(&record.event, record.time);
+        self.remember(record);
     }
 
     /// `None` when the event does not fit; then nothing was changed.
     fn apply(&mut self, event: &Event, time: Time) -> Option<()> {
         match event {
             Event::ObjectCreated { .. }
+            | Event::ObjectSalvaged { .. }
             | Event::ObjectActivated { .. }
             | Event::ObjectDeactivated { .. }
             | Event::ObjectRevoked { .. }
@@ -45,7 +46,7 @@ impl State {
                 not_after,
             } => self.issue(user, *certificate, serial, *not_after),
             Event::UserRevoked { name } => self.revoke_user(name, time),
-            Event::EpochOpened { epoch } => self.open_epoch(*epoch),
+            Event::EpochOpened { epoch, kek } => self.open_epoch(*epoch, *kek),
             Event::ResealConfirmed { node, epoch } => {
                 self.epochs.get_mut(epoch)?.resealed.insert(*node);
                 Some(())
@@ -65,47 +66,6 @@ impl State {
 
     fn apply_to_cluster(&mut self, event: &Event, time: Time) -> Option<()> {
         match event {
-            Event::ClusterFounded {
-                cluster,
-                origin,
-                node,
-            } => {
-                if self.founding.is_some() {
-                    return None;
-                }
-                self.founding = Some(Founding {
-                    cluster: *cluster,
-                    origin: origin.clone(),
-                });
-                let member = Node {
-                    version: String::new(),
-                    running: false,
-                    since: time,
-                };
-                self.nodes.insert(*node, member);
-                self.epoch = FIRST_EPOCH;
-                self.epochs.insert(FIRST_EPOCH, EpochRecord::new());
-            }
-            Event::NodeStarted { node, version } => {
-                *self.nodes.get_mut(node)? = Node {
-                    version: version.clone(),
-                    running: true,
-                    since: time,
-                };
-            }
-            Event::NodeStopped { node } => {
-                let member = self.nodes.get_mut(node)?;
-                member.running = false;
-                member.since = time;
-            }
-            Event::LogKeyAdded { node, public_key } => {
-                let valid_from = self.records;
-                self.log_keys.push(LogKey {
-                    node: *node,
-                    public_key: *public_key,
-                    valid_from,
-                });
-            }
             Event::AccessLogAnchored { node, size, root } => {
                 self.anchors.insert(
                     *node,
@@ -124,9 +84,19 @@ impl State {
             }
             Event::LogExported { .. } => self.exports += 1,
             Event::KeyPolicySet { policy } => self.policy = policy.clone(),
+            Event::OfflineGetSet { group, limit } => match group {
+                Some(group) => {
+                    self.offline_groups.insert(group.clone(), *limit);
+                }
+                None => self.offline_default = *limit,
+            },
             Event::Refused { .. } => {}
-            // All others are taken by `apply`.
-            _ => return None,
+            Event::ScrubBegun { .. }
+            | Event::ScrubReported { .. }
+            | Event::DivergenceFound { .. }
+            | Event::DivergenceResolved { .. }
+            | Event::Repaired { .. } => return self.apply_to_integrity(event, time),
+            _ => return self.apply_to_members(event, time),
         }
         Some(())
     }
@@ -185,9 +155,9 @@ impl State {
         Some(())
     }
 
-    fn open_epoch(&mut self, epoch: Epoch) -> Option<()> {
+    fn open_epoch(&mut self, epoch: Epoch, kek: Option<Hash>) -> Option<()> {
         self.epochs.get_mut(&self.epoch)?.phase = EpochPhase::Leaving;
-        self.epochs.insert(epoch, EpochRecord::new());
+        self.epochs.insert(epoch, EpochRecord::new(kek));
         self.epoch = epoch;
         Some(())
     }
@@ -222,6 +192,31 @@ impl State {
                     registered: *registered,
                     material: *material,
                     state: *state,
+                    initial: time,
+                    salvaged: false,
+                };
+                self.create(made, attributes, time)
+            }
+            Event::ObjectSalvaged {
+                uid,
+                object_type,
+                owner,
+                registered,
+                material,
+                initial,
+                state,
+                attributes,
+                ..
+            } => {
+                let made = Made {
+                    uid: *uid,
+                    object_type: *object_type,
+                    owner: self.user_index(owner)?,
+                    registered: *registered,
+                    material: *material,
+                    state: *state,
+                    initial: *initial,
+                    salvaged: true,
                 };
                 self.create(made, attributes, time)
             }
@@ -305,10 +300,12 @@ impl State {
             object_type: made.object_type,
             state: made.state,
             registered: made.registered,
-            was_not_sensitive: false,
-            was_extractable: false,
+            // What it was on the old member is not known: Always Sensitive and Never Extractable
+            // are claimed only when they are proven.
+            was_not_sensitive: made.salvaged,
+            was_extractable: made.salvaged,
             material: Some(made.material),
-            initial: time,
+            initial: made.initial,
             changed: time,
             due: NEVER,
             attributes: Packed::default(),
@@ -423,6 +420,8 @@ struct Made {
     registered: bool,
     material: Material,
     state: LifecycleState,
+    initial: Time,
+    salvaged: bool,
 }
 
 struct Revocation<'a> {

@@ -159,9 +159,11 @@ async fn leave(
         engine.vault().open_epoch().map_err(vault_fault)?
     };
     progress(format!("opening epoch {}", next.0));
-    engine
-        .change(actor, Ask::OpenEpoch { epoch: next }, None)
-        .await?;
+    let open = Ask::OpenEpoch {
+        epoch: next,
+        kek: None,
+    };
+    engine.change(actor, open, None).await?;
     Ok(current)
 }
 

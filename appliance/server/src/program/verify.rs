@@ -121,7 +121,7 @@ impl Lives {
 
     fn see_access(&mut self, n: u64, bytes: &[u8]) -> Result<(), String> {
         let record: AccessRecord = codec::from_slice(bytes).map_err(|e| e.to_string())?;
-        if let Access::Released { uid } = record.access {
+        if let Access::Released { uid, .. } = record.access {
             self.releases += 1;
             self.judge(n, uid, record.seen)?;
         }

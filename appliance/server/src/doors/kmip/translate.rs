@@ -145,7 +145,12 @@ fn reason(denial: &Denial, version: ProtocolVersion) -> ResultReason {
         Denial::NotExtractable => ResultReason::NOT_EXTRACTABLE,
         Denial::NotQuantumSafe => ResultReason::INVALID_FIELD,
         Denial::LimitReached { .. } => ResultReason::SERVER_LIMIT_EXCEEDED,
-        Denial::StaleEpoch { .. } | Denial::OutOfOrder { .. } => ResultReason::GENERAL_FAILURE,
+        Denial::StaleEpoch { .. }
+        | Denial::OutOfOrder { .. }
+        | Denial::Diverged
+        | Denial::NeedsNewerMembers { .. }
+        | Denial::Downgrade { .. }
+        | Denial::TooStale { .. } => ResultReason::GENERAL_FAILURE,
     }
 }
 
