@@ -1,13 +1,16 @@
-//! The Local CA: issues the server certificates of the doors and the certificates of clients.
+//! What a CA of this appliance is, and the Local CA: it issues the server certificates of the doors
+//! and the certificates of clients. The CA between the nodes of a cluster is in `cluster_ca`.
 //!
 //! ECDSA P-256 with SHA-256 throughout. The CA's key is a named secret of the vault and never
-//! leaves it; a server's key is stored beside it (`tls`); a client's key is handed out once, as PEM
-//! that erases itself. The profile is fixed here, not by the caller: an issued certificate is never
-//! a CA, never outlives the CA, and carries one extended key usage (RFC 5280 §4.2.1.12).
+//! leaves it but sealed to another member; a server's key is stored beside it (`tls`); a client's
+//! key is handed out once, as PEM that erases itself. The profile is fixed here, not by the caller:
+//! an issued certificate is never a CA, never outlives the CA, and carries no more extended key
+//! usages (RFC 5280 §4.2.1.12) than its purpose needs.
 
 use crate::pem::armour;
 use crate::provider::{self, ProviderFault};
 use crate::secret::Secret;
+use crate::spki::SpkiFault;
 use crate::vault::{SecretFault, Vault};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
@@ -22,7 +25,7 @@ use std::net::IpAddr;
 use time::OffsetDateTime;
 use zeroize::{Zeroize, Zeroizing};
 
-const LOCAL_CA_NAME: &str = "strongroom.local-ca";
+pub(crate) const LOCAL_CA_NAME: &str = "strongroom.local-ca";
 /// Bytes of a serial number: 128 random bits, so that serials cannot be foretold (CA/Browser Forum
 /// Baseline Requirements §7.1 asks for 64).
 const SERIAL_BYTES: usize = 16;
@@ -31,7 +34,7 @@ const SERVER_NAMES_MAX: usize = 64;
 /// Longest DNS name, in bytes (RFC 1035 §2.3.4).
 const DNS_NAME_BYTES_MAX: usize = 253;
 
-/// Why the Local CA did not issue.
+/// Why a CA was not made, or did not issue.
 #[derive(Debug, thiserror::Error)]
 pub enum CaFault {
     /// None was created yet.
@@ -44,7 +47,7 @@ pub enum CaFault {
     #[error("the validity must begin before it ends, between the years 1950 and 9999")]
     Validity,
     /// Longer than the CA itself.
-    #[error("the certificate would be valid outside the validity of the Local CA")]
+    #[error("the certificate would be valid outside the validity of the CA that issues it")]
     OutlivesCa,
     /// Not a name for a CA.
     #[error("{0:?} is no name for a CA: 1 to 64 printable ASCII characters")]
@@ -52,6 +55,24 @@ pub enum CaFault {
     /// No name, too many, or one that is not a host name.
     #[error("{0:?} is no DNS name, or a server certificate has not 1 to {SERVER_NAMES_MAX} names")]
     ServerName(String),
+    /// The cluster CA was neither created nor received.
+    #[error("this node knows no cluster CA yet; found a cluster, or join one")]
+    NoClusterCa,
+    /// Creating another would cut off every member; rotating is the way.
+    #[error("this cluster has a CA already; rotate it instead")]
+    ClusterCaExists,
+    /// A witness, or a node that has not received the key yet.
+    #[error("this node has the certificate of the cluster CA but not its key; ask another member")]
+    NoClusterCaKey,
+    /// Two CAs are trusted at most.
+    #[error("the previous cluster CA is still trusted; drop it before the next rotation")]
+    PreviousTrusted,
+    /// A list of CA certificates that is none.
+    #[error("{0} is no list of CA certificates: 1 or 2 CA certificates in DER, newest first")]
+    CaCertificates(&'static str),
+    /// A certification request for a key that is not ours to certify.
+    #[error(transparent)]
+    SubjectKey(#[from] SpkiFault),
     /// The keys folder.
     #[error(transparent)]
     Secret(#[from] SecretFault),
@@ -123,16 +144,16 @@ impl fmt::Debug for ClientCredential {
     }
 }
 
-/// What the named secret of the Local CA holds.
+/// A CA with its key, as it stands in a named secret.
 #[derive(Serialize, Deserialize)]
-struct StoredCa {
+pub(crate) struct StoredCa {
     common_name: String,
     not_before: Time,
     not_after: Time,
     #[serde(with = "serde_bytes")]
     serial: [u8; SERIAL_BYTES],
     #[serde(with = "serde_bytes")]
-    certificate: Vec<u8>,
+    pub(crate) certificate: Vec<u8>,
     #[serde(with = "serde_bytes")]
     key: Vec<u8>,
 }
@@ -143,64 +164,39 @@ impl Drop for StoredCa {
     }
 }
 
-/// The Local CA, ready to issue.
-pub struct LocalCa {
-    certificate: IssuedCertificate,
-    issuer: Issuer<'static, Signer>,
-}
-
-impl fmt::Debug for LocalCa {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalCa")
-            .field("certificate", &self.certificate)
-            .finish()
-    }
-}
-
-impl Vault {
-    /// Creates the Local CA of this appliance.
-    pub fn create_local_ca(
-        &self,
-        common_name: &str,
-        validity: Validity,
-    ) -> Result<LocalCa, CaFault> {
+impl StoredCa {
+    /// Makes a key and a self-signed certificate.
+    pub(crate) fn create(common_name: &str, validity: Validity) -> Result<Self, CaFault> {
         let printable = common_name
             .chars()
             .all(|c| c == ' ' || c.is_ascii_graphic());
         if !printable || !(1..=64).contains(&common_name.len()) {
             return Err(CaFault::CaName(common_name.to_owned()));
         }
-        if self.own_secret_get(LOCAL_CA_NAME)?.is_some() {
-            return Err(CaFault::Exists);
-        }
         let key = generate_key()?;
         let signer = Signer::from_pkcs8(&key)?;
         let serial = random_serial()?;
         let params = ca_params(common_name, validity, serial)?;
         let certificate = params.self_signed(&signer)?;
-        let stored = StoredCa {
+        Ok(Self {
             common_name: common_name.to_owned(),
             not_before: whole_seconds(validity.not_before),
             not_after: whole_seconds(validity.not_after),
             serial,
             certificate: certificate.der().to_vec(),
             key: key.expose().to_vec(),
-        };
-        self.own_secret_put(LOCAL_CA_NAME, &Secret::take(codec::to_vec(&stored)))?;
-        LocalCa::from_stored(&stored)
-    }
-
-    /// The Local CA of this appliance.
-    pub fn local_ca(&self) -> Result<LocalCa, CaFault> {
-        let secret = self.own_secret_get(LOCAL_CA_NAME)?.ok_or(CaFault::Absent)?;
-        let stored = codec::from_slice(secret.expose())
-            .map_err(|_| SecretFault::Damaged(LOCAL_CA_NAME.to_owned()))?;
-        LocalCa::from_stored(&stored)
+        })
     }
 }
 
-impl LocalCa {
-    fn from_stored(stored: &StoredCa) -> Result<Self, CaFault> {
+/// A CA, ready to issue: what the Local CA and the cluster CA have in common.
+pub(crate) struct Authority {
+    certificate: IssuedCertificate,
+    issuer: Issuer<'static, Signer>,
+}
+
+impl Authority {
+    pub(crate) fn from_stored(stored: &StoredCa) -> Result<Self, CaFault> {
         let validity = Validity {
             not_before: stored.not_before,
             not_after: stored.not_after,
@@ -220,8 +216,86 @@ impl LocalCa {
     }
 
     /// The CA's own certificate.
-    pub fn certificate(&self) -> &IssuedCertificate {
+    pub(crate) fn certificate(&self) -> &IssuedCertificate {
         &self.certificate
+    }
+
+    /// The profile that all issued certificates share.
+    pub(crate) fn end_entity(
+        &self,
+        common_name: &str,
+        validity: Validity,
+    ) -> Result<CertificateParams, CaFault> {
+        let own = self.certificate.validity;
+        let within = whole_seconds(validity.not_before) >= own.not_before
+            && whole_seconds(validity.not_after) <= own.not_after;
+        let mut params = params(common_name, validity, random_serial()?)?;
+        if !within {
+            return Err(CaFault::OutlivesCa);
+        }
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        Ok(params)
+    }
+
+    /// Certifies a public key.
+    pub(crate) fn issue(
+        &self,
+        params: CertificateParams,
+        common_name: &str,
+        validity: Validity,
+        subject_key: &impl PublicKeyData,
+    ) -> Result<IssuedCertificate, CaFault> {
+        let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes);
+        let serial = serial
+            .and_then(|bytes| bytes.try_into().ok())
+            .unwrap_or_default();
+        let certificate = params.signed_by(subject_key, &self.issuer)?;
+        Ok(describe(certificate.der(), serial, common_name, validity))
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The Local CA, ready to issue.
+#[derive(Debug)]
+pub struct LocalCa(Authority);
+
+impl Vault {
+    /// Creates the Local CA of this appliance.
+    pub fn create_local_ca(
+        &self,
+        common_name: &str,
+        validity: Validity,
+    ) -> Result<LocalCa, CaFault> {
+        let stored = StoredCa::create(common_name, validity)?;
+        let secret = Secret::take(codec::to_vec(&stored));
+        if !self.own_secret_put_new(LOCAL_CA_NAME, &secret)? {
+            return Err(CaFault::Exists);
+        }
+        Ok(LocalCa(Authority::from_stored(&stored)?))
+    }
+
+    /// The Local CA of this appliance.
+    pub fn local_ca(&self) -> Result<LocalCa, CaFault> {
+        let secret = self.own_secret_get(LOCAL_CA_NAME)?.ok_or(CaFault::Absent)?;
+        let stored = codec::from_slice(secret.expose())
+            .map_err(|_| SecretFault::Damaged(LOCAL_CA_NAME.to_owned()))?;
+        Ok(LocalCa(Authority::from_stored(&stored)?))
+    }
+}
+
+impl LocalCa {
+    /// The CA's own certificate.
+    pub fn certificate(&self) -> &IssuedCertificate {
+        self.0.certificate()
     }
 
     /// Makes a key and a certificate for a client; the common name is the user's name.
@@ -230,10 +304,13 @@ impl LocalCa {
         user: &Name,
         validity: Validity,
     ) -> Result<ClientCredential, CaFault> {
-        let mut params = self.end_entity(user.as_str(), validity)?;
+        let mut params = self.0.end_entity(user.as_str(), validity)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = generate_key()?;
-        let certificate = self.issue(params, user.as_str(), validity, &key)?;
+        let subject_key = Signer::from_pkcs8(&key)?;
+        let certificate = self
+            .0
+            .issue(params, user.as_str(), validity, &subject_key)?;
         Ok(ClientCredential {
             certificate,
             key_pem: armour("PRIVATE KEY", key.expose()),
@@ -258,45 +335,15 @@ impl LocalCa {
         // A common name has at most 64 characters (RFC 5280 appendix A.1); a longer host name
         // stands among the alternative names, which is where clients look.
         let common_name: String = common_name.chars().take(64).collect();
-        let mut params = self.end_entity(&common_name, profile.validity)?;
+        let mut params = self.0.end_entity(&common_name, profile.validity)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names = names;
         let key = generate_key()?;
-        let certificate = self.issue(params, &common_name, profile.validity, &key)?;
+        let subject_key = Signer::from_pkcs8(&key)?;
+        let certificate = self
+            .0
+            .issue(params, &common_name, profile.validity, &subject_key)?;
         Ok((certificate, key))
-    }
-
-    fn end_entity(
-        &self,
-        common_name: &str,
-        validity: Validity,
-    ) -> Result<CertificateParams, CaFault> {
-        let own = self.certificate.validity;
-        let within = whole_seconds(validity.not_before) >= own.not_before
-            && whole_seconds(validity.not_after) <= own.not_after;
-        let mut params = params(common_name, validity, random_serial()?)?;
-        if !within {
-            return Err(CaFault::OutlivesCa);
-        }
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.use_authority_key_identifier_extension = true;
-        Ok(params)
-    }
-
-    fn issue(
-        &self,
-        params: CertificateParams,
-        common_name: &str,
-        validity: Validity,
-        key: &Secret,
-    ) -> Result<IssuedCertificate, CaFault> {
-        let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes);
-        let serial = serial
-            .and_then(|bytes| bytes.try_into().ok())
-            .unwrap_or_default();
-        let certificate = params.signed_by(&Signer::from_pkcs8(key)?, &self.issuer)?;
-        Ok(describe(certificate.der(), serial, common_name, validity))
     }
 }
 
@@ -397,7 +444,7 @@ fn describe(
 }
 
 /// A fresh P-256 key in PKCS#8.
-fn generate_key() -> Result<Secret, ProviderFault> {
+pub(crate) fn generate_key() -> Result<Secret, ProviderFault> {
     let refused = |_| ProviderFault {
         operation: "P-256 key generation",
     };
@@ -408,13 +455,13 @@ fn generate_key() -> Result<Secret, ProviderFault> {
 }
 
 /// Signs for rcgen without giving it a private key to keep.
-struct Signer {
+pub(crate) struct Signer {
     pair: EcdsaKeyPair,
     public: Vec<u8>,
 }
 
 impl Signer {
-    fn from_pkcs8(key: &Secret) -> Result<Self, ProviderFault> {
+    pub(crate) fn from_pkcs8(key: &Secret) -> Result<Self, ProviderFault> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.expose())
             .map_err(|_| ProviderFault {
                 operation: "read a P-256 key",

@@ -16,7 +16,8 @@
 //! hold everything but the credential of a slot.
 
 use crate::disk::Disk;
-use crate::provider::{self, DIGEST_BYTES};
+use crate::provider::{self, DIGEST_BYTES, ProviderFault};
+use crate::ring::{Ring, Root};
 use crate::secret::Secret;
 use crate::slots::SlotRecord;
 use domain::codec;
@@ -47,14 +48,37 @@ pub(crate) struct Body {
     #[serde(with = "serde_bytes")]
     pub(crate) config: Vec<u8>,
     pub(crate) secrets: BTreeMap<String, serde_bytes::ByteBuf>,
+    /// Wrapped KEKs that may become an epoch's, the oldest first.
+    #[serde(default)]
+    pub(crate) candidates: Vec<(u32, serde_bytes::ByteBuf)>,
+    /// No epoch up to this one is ever taken in again. Absent in folders from before clusters.
+    #[serde(default)]
+    pub(crate) retired_to: Option<u32>,
+    /// The node has joined and not yet received the ring; otherwise an empty ring is damage.
+    #[serde(default)]
+    pub(crate) awaits_ring: bool,
 }
 
 impl Body {
-    pub(crate) fn set_ring(&mut self, ring: BTreeMap<Epoch, Vec<u8>>) {
+    /// Takes over the ring, wrapped under `root`.
+    pub(crate) fn set_ring(&mut self, ring: &Ring, root: &Root) -> Result<(), ProviderFault> {
         self.ring = ring
-            .into_iter()
-            .map(|(epoch, kek)| (epoch.0, kek.into()))
-            .collect();
+            .keks()
+            .map(|(epoch, kek)| Ok((epoch.0, root.wrap_kek(epoch, kek.key())?.into())))
+            .collect::<Result<_, ProviderFault>>()?;
+        self.candidates = ring
+            .candidates()
+            .map(|(epoch, kek)| Ok((epoch.0, root.wrap_candidate(epoch, kek.key())?.into())))
+            .collect::<Result<_, ProviderFault>>()?;
+        self.awaits_ring &= ring.is_empty();
+        Ok(())
+    }
+
+    /// The newest epoch whose KEK was destroyed here. A folder from before clusters belongs to the
+    /// only node of its cluster: whatever is older than its oldest KEK was retired there.
+    pub(crate) fn retired_to(&self) -> Epoch {
+        let oldest = self.ring.keys().next().copied().unwrap_or(0);
+        Epoch(self.retired_to.unwrap_or(oldest.saturating_sub(1)))
     }
 }
 

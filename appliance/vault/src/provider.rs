@@ -10,6 +10,9 @@
 
 use crate::secret::Secret;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::agreement::{self, ECDH_P384, UnparsedPublicKey};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::hkdf::{self, HKDF_SHA384};
 use aws_lc_rs::kdf::{KbkdfCtrHmacAlgorithmId, get_kbkdf_ctr_hmac_algorithm, kbkdf_ctr_hmac};
 use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrapPadded};
 use aws_lc_rs::{digest, hmac, pbkdf2};
@@ -84,6 +87,8 @@ pub fn parts() -> Vec<Part> {
         part("PBKDF2-HMAC-SHA-256", "SP 800-132"),
         part("AES-256-GCM, nonce by the provider", "SP 800-38D"),
         part("ECDSA P-256, SHA-256", "FIPS 186-5"),
+        part("ECDH P-384", "SP 800-56A r3"),
+        part("HKDF-SHA-384", "SP 800-56C r2"),
         Part {
             name: "Ed25519",
             specification: "FIPS 186-5",
@@ -269,6 +274,76 @@ pub fn decrypt(key: &Secret, aad: &[u8], sealed: &[u8]) -> Result<Secret, Provid
 fn gcm(key: &Secret) -> Result<RandomizedNonceKey, ProviderFault> {
     RandomizedNonceKey::new(&AES_256_GCM, key.expose())
         .map_err(refused("AES-256 key of another length"))
+}
+
+/// Bytes of an uncompressed P-384 point (SEC 1 §2.3.3): 4, x, y.
+pub(crate) const P384_POINT_BYTES: usize = 97;
+
+/// A P-384 private key that agrees on keys and does nothing else.
+pub(crate) struct AgreementKey {
+    key: agreement::PrivateKey,
+    point: [u8; P384_POINT_BYTES],
+}
+
+impl AgreementKey {
+    pub(crate) fn generate() -> Result<Self, ProviderFault> {
+        let key = agreement::PrivateKey::generate(&ECDH_P384);
+        Self::new(key.map_err(refused("P-384 key generation"))?)
+    }
+
+    pub(crate) fn from_pkcs8(pkcs8: &Secret) -> Result<Self, ProviderFault> {
+        let key = agreement::PrivateKey::from_private_key_der(&ECDH_P384, pkcs8.expose());
+        Self::new(key.map_err(refused("read a P-384 key"))?)
+    }
+
+    fn new(key: agreement::PrivateKey) -> Result<Self, ProviderFault> {
+        const OPERATION: &str = "compute a P-384 public key";
+        let public = key.compute_public_key().map_err(refused(OPERATION))?;
+        let point = public.as_ref().try_into().map_err(refused(OPERATION))?;
+        Ok(Self { key, point })
+    }
+
+    /// The private key in PKCS#8 (RFC 5958 §2).
+    pub(crate) fn to_pkcs8(&self) -> Result<Secret, ProviderFault> {
+        let der: Pkcs8V1Der<'_> = self.key.as_der().map_err(refused("write a P-384 key"))?;
+        Ok(Secret::copy_of(der.as_ref()))
+    }
+
+    /// The public key, uncompressed.
+    pub(crate) fn point(&self) -> &[u8; P384_POINT_BYTES] {
+        &self.point
+    }
+
+    /// ECDH with cofactor 1 (SP 800-56A r3 §5.7.1.2; the provider validates the other's point),
+    /// then HKDF-SHA-384 as the two-step derivation (SP 800-56C r2 §5); gives a 256-bit key.
+    /// `label` becomes the salt and must not be empty; `info` binds the key to its use.
+    pub(crate) fn agree(
+        &self,
+        other: &[u8; P384_POINT_BYTES],
+        label: &str,
+        info: &[&[u8]],
+    ) -> Result<Secret, ProviderFault> {
+        const FAULT: ProviderFault = ProviderFault {
+            operation: "ECDH P-384",
+        };
+        let other = UnparsedPublicKey::new(&ECDH_P384, other);
+        agreement::agree(&self.key, other, FAULT, |shared| {
+            let salt = hkdf::Salt::new(HKDF_SHA384, label.as_bytes());
+            let pseudo_random = salt.extract(shared);
+            let expanded = pseudo_random.expand(info, Key256);
+            let expanded = expanded.map_err(refused("HKDF"))?;
+            Secret::try_init_with(KEY_BYTES, |out| expanded.fill(out).map_err(refused("HKDF")))
+        })
+    }
+}
+
+/// The length that HKDF is asked for.
+struct Key256;
+
+impl hkdf::KeyType for Key256 {
+    fn len(&self) -> usize {
+        KEY_BYTES
+    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,9 @@ pub enum SealFault {
         /// What was asked for.
         bits: u32,
     },
+    /// This node has joined but has not received the ring.
+    #[error("this node holds no key-encryption keys yet; import them from another member first")]
+    NoRing,
     /// The provider refused.
     #[error(transparent)]
     Provider(#[from] ProviderFault),

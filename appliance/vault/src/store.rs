@@ -44,9 +44,6 @@ pub enum StoreFault {
     /// The database or the disk below it.
     #[error("the sealed store failed: {0}")]
     Database(#[source] Box<redb::Error>),
-    /// The object was destroyed.
-    #[error("object {0} was destroyed; its identifier cannot be used again")]
-    Destroyed(Uid),
     /// Other bytes are there already.
     #[error("object {0} is in the sealed store already, with other bytes")]
     Occupied(Uid),
@@ -56,6 +53,9 @@ pub enum StoreFault {
     /// The store's own progress entry has the wrong length.
     #[error("the sealed store's progress entry is damaged; restore the node from its cluster")]
     Progress,
+    /// What was to be installed ended too soon; nothing was changed.
+    #[error("the transfer of the sealed store was cut short; it is tried again")]
+    CutShort,
     /// A snapshot older than the store.
     #[error("the snapshot ends at {snapshot}, before the store's {applied}")]
     SnapshotBehind {
@@ -89,7 +89,9 @@ pub enum ResealFault<E: std::error::Error + 'static> {
 /// One change of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreOp {
-    /// Keeps the sealed bytes of a new object; repeating it with the same bytes is allowed.
+    /// Keeps the sealed bytes of a new object. When entries are applied again over a store that
+    /// came from another member, the object may be destroyed or sealed anew already: then what is
+    /// there stays.
     Put {
         /// The object.
         uid: Uid,
@@ -206,6 +208,42 @@ impl SealedStore {
     /// Index of the newest batch that a power cut cannot take back.
     pub fn durable_index(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// Entries behind an identifier, at most `limit` and about `bytes_max` of sealed bytes, at least
+    /// one: live objects and tombstones in one order, for a member that copies the store.
+    pub fn page(
+        &self,
+        after: Option<&Uid>,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoreEntry>, StoreFault> {
+        let view = self.view.read();
+        let from = after.map_or(Bound::Unbounded, |uid| Bound::Excluded(uid.as_bytes()));
+        let range = (from, Bound::Unbounded);
+        let (mut entries, mut bytes, mut last) = (BTreeMap::new(), 0, None);
+        let live = view.sealed.range::<&UidBytes>(range).map_err(failed)?;
+        for entry in live.take(limit) {
+            let (uid, sealed) = entry.map_err(failed)?;
+            let (uid, sealed) = (Uid::from_bytes(*uid.value()), sealed.value().to_vec());
+            bytes += sealed.len();
+            entries.insert(uid, StoreEntry::Live { uid, sealed });
+            if bytes >= bytes_max {
+                last = Some(uid);
+                break;
+            }
+        }
+        let gone = view.tombstones.range::<&UidBytes>(range).map_err(failed)?;
+        for entry in gone.take(limit) {
+            let (uid, index) = entry.map_err(failed)?;
+            let (uid, index) = (Uid::from_bytes(*uid.value()), index.value());
+            // What lies behind the last live entry belongs to the next page.
+            if last.is_some_and(|last| uid > last) {
+                break;
+            }
+            entries.insert(uid, StoreEntry::Tombstone { uid, index });
+        }
+        Ok(entries.into_values().take(limit).collect())
     }
 
     /// Applies the batch of the log entry `index`, all of it or nothing; does not wait for the
@@ -486,13 +524,18 @@ impl<'t> Tables<'t> {
     fn put(&mut self, uid: &Uid, sealed: &[u8]) -> Result<(), StoreFault> {
         let epoch = sealed_epoch(sealed).ok_or(StoreFault::Malformed(*uid))?;
         if self.is_destroyed(uid)? {
-            return Err(StoreFault::Destroyed(*uid));
+            return Ok(());
         }
-        let old = self.sealed.insert(uid.as_bytes(), sealed).map_err(failed)?;
-        match old.map(|old| old.value() == sealed) {
-            Some(true) => Ok(()),
-            Some(false) => Err(StoreFault::Occupied(*uid)),
-            None => self.count(epoch, 1),
+        let stands = self.sealed.get(uid.as_bytes()).map_err(failed)?;
+        let stands = stands.map(|old| (old.value() == sealed, sealed_epoch(old.value())));
+        match stands {
+            Some((true, _)) => Ok(()),
+            Some((false, newer)) if newer > Some(epoch) => Ok(()),
+            Some(_) => Err(StoreFault::Occupied(*uid)),
+            None => {
+                self.sealed.insert(uid.as_bytes(), sealed).map_err(failed)?;
+                self.count(epoch, 1)
+            }
         }
     }
 

@@ -4,20 +4,23 @@
 //! callers on many threads do not wait for each other; changes to the keys folder go one after the
 //! other behind a lock of their own. Lock order: keys folder, then ring.
 
+mod epochs;
 mod faults;
+mod secrets;
 
+pub use epochs::{NotRenewed, RetireReport};
 pub use faults::{ChangeFault, EpochFault, InitialiseFault, SecretFault, UnlockFault};
+pub use secrets::{SECRET_BYTES_MAX, SECRETS_MAX};
 
 use crate::disk::{Disk, NodeDisk};
 use crate::keys_file::{Body, KeysFolder, KeysWriteFault, WholeCopy};
-use crate::log_key::{LogSigner, SEED_BYTES};
+use crate::log_key::SEED_BYTES;
 use crate::provider::{self, ProviderFault, Standing};
 use crate::ring::{Config, Ring, Root};
 use crate::seal::{MATERIAL_BYTES_MAX, OpenFault, SealFault, Sealed};
 use crate::secret::Secret;
 use crate::slots::{
-    Credential, Held, KeyFileRule, NewSlot, Renewal, SLOTS_MAX, SlotFault, SlotId, SlotRecord,
-    SlotSummary,
+    Credential, Held, KeyFileRule, NewSlot, SLOTS_MAX, SlotFault, SlotId, SlotRecord, SlotSummary,
 };
 use domain::{ClusterId, Epoch, Uid};
 use parking_lot::{Mutex, RwLock};
@@ -26,36 +29,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Longest named secret, in bytes: a TLS chain with its key, an SCP key, a password.
-pub const SECRET_BYTES_MAX: usize = 16 * 1024;
-/// Most named secrets: the Local CA, TLS identities, and a credential per external system. With
-/// [`SECRET_BYTES_MAX`] the largest set does not quite fit the keys folder, which then says so.
-pub const SECRETS_MAX: usize = 256;
-/// Names that belong to the vault itself.
-const RESERVED_PREFIX: &str = "strongroom.";
-pub(crate) const LOG_KEY_NAME: &str = "strongroom.log-key";
-
-/// A slot that kept the root from being renewed, or something that could not be destroyed with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotRenewed {
-    /// The slot.
-    pub slot: SlotId,
-    /// Why, for the operator.
-    pub reason: String,
-}
-
-/// What became of a retired epoch. Its KEK is in neither copy of the keys folder any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetireReport {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Whether there is a new root key, so that an old wrapped KEK found elsewhere opens nothing.
-    pub root_renewed: bool,
-    /// Why not, slot by slot.
-    pub not_renewed: Vec<NotRenewed>,
-    /// Old credentials of renewed slots that could not be destroyed.
-    pub left_behind: Vec<NotRenewed>,
-}
+pub(crate) use secrets::LOG_KEY_NAME;
 
 /// What an operator should know about the slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +61,6 @@ struct Keys {
     untidy: bool,
 }
 
-/// Whether the root can be renewed.
-enum Staged {
-    Ready(Root, Vec<Renewal>),
-    Impossible(Vec<NotRenewed>),
-}
-
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vault")
@@ -109,21 +77,35 @@ impl Vault {
         first_slot: NewSlot,
     ) -> Result<Self, InitialiseFault> {
         std::fs::create_dir_all(keys_dir)?;
-        Self::initialise_on(Box::new(NodeDisk), keys_dir, cluster, first_slot)
+        let ring = Ring::found(cluster)?;
+        Self::initialise_on(Box::new(NodeDisk), keys_dir, ring, first_slot)
+    }
+
+    /// Founds the vault of a node that joins a cluster: a root, a config KEK and a log key of its
+    /// own, and an empty ring. Until the ring is imported the current epoch is 0, nothing can be
+    /// sealed, and opening says that the epoch is not held; on a witness that is for ever.
+    pub fn initialise_member(
+        keys_dir: &Path,
+        cluster: ClusterId,
+        first_slot: NewSlot,
+    ) -> Result<Self, InitialiseFault> {
+        std::fs::create_dir_all(keys_dir)?;
+        let ring = Ring::empty(cluster);
+        Self::initialise_on(Box::new(NodeDisk), keys_dir, ring, first_slot)
     }
 
     pub(crate) fn initialise_on(
         disk: Box<dyn Disk>,
         keys_dir: &Path,
-        cluster: ClusterId,
+        ring: Ring,
         first_slot: NewSlot,
     ) -> Result<Self, InitialiseFault> {
+        let cluster = ring.cluster();
         if KeysFolder::is_occupied(&*disk, keys_dir)? {
             return Err(InitialiseFault::Occupied(keys_dir.display().to_string()));
         }
         let root = Root::generate(cluster)?;
         let config = Config::generate(cluster)?;
-        let ring = Ring::found(cluster)?;
         let id = SlotId(1);
         let rule = KeyFileRule::AdoptOrMake;
         let (slot, held) = SlotRecord::enrol(&*disk, first_slot, id, &cluster, root.key(), rule)?;
@@ -136,8 +118,11 @@ impl Vault {
             ring: BTreeMap::new(),
             config: root.wrap_config(&config)?,
             secrets: BTreeMap::from([(LOG_KEY_NAME.to_owned(), log_key.into())]),
+            candidates: Vec::new(),
+            retired_to: Some(0),
+            awaits_ring: ring.is_empty(),
         };
-        body.set_ring(ring.wrap_all(&root)?);
+        body.set_ring(&ring, &root)?;
         let folder = KeysFolder::found(disk, keys_dir, &body, &root.folder_key()?)?;
         let held = BTreeMap::from([(id, held)]);
         let keys = Keys {
@@ -241,7 +226,7 @@ impl Vault {
         self.ring().reseal(uid, sealed)
     }
 
-    /// The epoch that new objects are sealed in.
+    /// The epoch that new objects are sealed in; epoch 0 before the ring is imported.
     pub fn epoch(&self) -> Epoch {
         self.ring().current()
     }
@@ -249,73 +234,6 @@ impl Vault {
     /// The epochs whose KEK is held, oldest first.
     pub fn epochs(&self) -> Vec<Epoch> {
         self.ring().epochs()
-    }
-
-    /// Opens the next epoch with a fresh KEK; from now on objects are sealed in it.
-    pub fn open_epoch(&self) -> Result<Epoch, EpochFault> {
-        let mut keys = self.keys.lock();
-        let ring = self.ring();
-        let next = Epoch(
-            ring.current()
-                .0
-                .checked_add(1)
-                .ok_or(EpochFault::Exhausted)?,
-        );
-        let ring = ring.with_fresh(next)?;
-        let mut body = keys.body.clone();
-        body.set_ring(ring.wrap_all(&keys.root)?);
-        let written = keys.commit(body, None);
-        self.adopt(ring, written)?;
-        Ok(next)
-    }
-
-    /// Destroys the KEK of an epoch that is not the current one, and renews the root key if every
-    /// slot allows it. What was sealed in the epoch and not re-sealed cannot be opened afterwards.
-    ///
-    /// Retiring an epoch that is already gone makes sure that neither copy of the keys holds it.
-    pub fn retire_epoch(&self, epoch: Epoch) -> Result<RetireReport, EpochFault> {
-        let mut keys = self.keys.lock();
-        let ring = self.ring();
-        if epoch == ring.current() {
-            return Err(EpochFault::Current(epoch));
-        }
-        if epoch > ring.current() || epoch == Epoch(0) {
-            return Err(EpochFault::Unknown(epoch));
-        }
-        // Before new credentials are staged, both copies must need only the present ones.
-        keys.settle()?;
-        let mut report = RetireReport {
-            epoch,
-            root_renewed: false,
-            not_renewed: Vec::new(),
-            left_behind: Vec::new(),
-        };
-        if !ring.holds(epoch) {
-            return Ok(report);
-        }
-        let ring = ring.without(epoch);
-        let mut body = keys.body.clone();
-        match keys.stage_renewal()? {
-            Staged::Ready(root, renewals) => {
-                body.slots = renewals
-                    .iter()
-                    .map(|renewal| renewal.record.clone())
-                    .collect();
-                body.set_ring(ring.wrap_all(&root)?);
-                body.config = root.wrap_config(&keys.config)?;
-                let written = keys.commit(body, Some(root));
-                self.adopt(ring, written)?;
-                report.root_renewed = true;
-                report.left_behind = keys.finish_renewal(renewals);
-            }
-            Staged::Impossible(reasons) => {
-                report.not_renewed = reasons;
-                body.set_ring(ring.wrap_all(&keys.root)?);
-                let written = keys.commit(body, None);
-                self.adopt(ring, written)?;
-            }
-        }
-        Ok(report)
     }
 
     /// Adds a slot; it opens the vault from the next unlock on.
@@ -413,77 +331,8 @@ impl Vault {
         self.keys.lock().settle()
     }
 
-    /// Stores a secret of the program's settings under a name, in place of an earlier one.
-    pub fn secret_put(&self, name: &str, secret: &Secret) -> Result<(), SecretFault> {
-        check_public_name(name)?;
-        self.own_secret_put(name, secret)
-    }
-
-    /// A secret of the program's settings.
-    pub fn secret_get(&self, name: &str) -> Result<Option<Secret>, SecretFault> {
-        check_public_name(name)?;
-        self.own_secret_get(name)
-    }
-
-    /// Removes a secret of the program's settings; says whether there was one.
-    pub fn secret_remove(&self, name: &str) -> Result<bool, SecretFault> {
-        check_public_name(name)?;
-        let mut keys = self.keys.lock();
-        let mut body = keys.body.clone();
-        if body.secrets.remove(name).is_none() {
-            return Ok(false);
-        }
-        keys.commit(body, None)?;
-        Ok(true)
-    }
-
-    /// The node's log key, as a signer.
-    pub fn log_signer(&self) -> Result<LogSigner, SecretFault> {
-        let seed = self.own_secret_get(LOG_KEY_NAME)?;
-        seed.as_ref()
-            .and_then(LogSigner::from_seed)
-            .ok_or_else(|| SecretFault::Damaged(LOG_KEY_NAME.to_owned()))
-    }
-
-    pub(crate) fn own_secret_put(&self, name: &str, secret: &Secret) -> Result<(), SecretFault> {
-        if !(1..=SECRET_BYTES_MAX).contains(&secret.len()) {
-            return Err(SecretFault::Length(secret.len()));
-        }
-        let mut keys = self.keys.lock();
-        let sealed = keys.config.seal(name, secret)?;
-        let mut body = keys.body.clone();
-        body.secrets.insert(name.to_owned(), sealed.into());
-        if body.secrets.len() > SECRETS_MAX {
-            return Err(SecretFault::TooMany);
-        }
-        Ok(keys.commit(body, None)?)
-    }
-
-    pub(crate) fn own_secret_get(&self, name: &str) -> Result<Option<Secret>, SecretFault> {
-        let keys = self.keys.lock();
-        let Some(sealed) = keys.body.secrets.get(name) else {
-            return Ok(None);
-        };
-        let secret = keys.config.open(name, sealed);
-        secret
-            .map(Some)
-            .map_err(|_| SecretFault::Damaged(name.to_owned()))
-    }
-
     fn ring(&self) -> Arc<Ring> {
         self.ring.read().clone()
-    }
-
-    /// Makes the ring that was just written the one in use, if it is in force.
-    fn adopt(&self, ring: Ring, written: Result<(), KeysWriteFault>) -> Result<(), KeysWriteFault> {
-        if written
-            .as_ref()
-            .err()
-            .is_none_or(KeysWriteFault::is_in_force)
-        {
-            *self.ring.write() = Arc::new(ring);
-        }
-        written
     }
 
     #[cfg(test)]
@@ -496,11 +345,8 @@ impl Vault {
     pub(crate) fn danger_all_keys(&self) -> Vec<Vec<u8>> {
         let keys = self.keys.lock();
         let ring = self.ring();
-        let mut all: Vec<Vec<u8>> = ring
-            .epochs()
-            .into_iter()
-            .filter_map(|epoch| ring.danger_kek(epoch))
-            .collect();
+        let keks = ring.keks().chain(ring.candidates());
+        let mut all: Vec<Vec<u8>> = keks.map(|(_, kek)| kek.key().expose().to_vec()).collect();
         all.push(keys.root.key().expose().to_vec());
         all.push(keys.config.danger_kek());
         for (name, sealed) in &keys.body.secrets {
@@ -562,64 +408,6 @@ impl Keys {
         }
         Ok(())
     }
-
-    /// A new root wrapped in every slot, or the slots that do not allow it. Nothing in the keys
-    /// folder has changed yet, and every old credential still works.
-    fn stage_renewal(&self) -> Result<Staged, ProviderFault> {
-        let mut slots = Vec::new();
-        let mut missing = Vec::new();
-        for slot in &self.body.slots {
-            match self.held.get(&slot.id) {
-                Some(held) => slots.push((slot, held)),
-                None => {
-                    let reason = "its credential was not used in this run; present it".to_owned();
-                    missing.push(NotRenewed {
-                        slot: slot.id,
-                        reason,
-                    });
-                }
-            }
-        }
-        if !missing.is_empty() {
-            return Ok(Staged::Impossible(missing));
-        }
-        let root = Root::generate(self.body.cluster)?;
-        let disk = self.folder.disk();
-        let mut renewals: Vec<Renewal> = Vec::new();
-        for (slot, held) in &slots {
-            match slot.renew(disk, &self.body.cluster, held, root.key()) {
-                Ok(renewal) => renewals.push(renewal),
-                Err(fault) => {
-                    for ((slot, held), renewal) in slots.iter().zip(&renewals) {
-                        slot.abandon(disk, renewal, held);
-                    }
-                    let reason = fault.to_string();
-                    return Ok(Staged::Impossible(vec![NotRenewed {
-                        slot: slot.id,
-                        reason,
-                    }]));
-                }
-            }
-        }
-        Ok(Staged::Ready(root, renewals))
-    }
-
-    /// Destroys the old credentials; gives those that resisted.
-    fn finish_renewal(&mut self, renewals: Vec<Renewal>) -> Vec<NotRenewed> {
-        let mut left_behind = Vec::new();
-        for renewal in renewals {
-            let (slot, held, outcome) = renewal.finish(self.folder.disk());
-            self.held.insert(slot, held);
-            if let Err(fault) = outcome {
-                left_behind.push(NotRenewed {
-                    slot,
-                    reason: fault.to_string(),
-                });
-            }
-        }
-        self.untidy |= !left_behind.is_empty();
-        left_behind
-    }
 }
 
 /// Finds the slot that a credential opens.
@@ -661,26 +449,25 @@ fn unwrap_body(copy: &WholeCopy, root: &Root) -> Result<(Ring, Config), UnlockFa
     let config = root
         .unwrap_config(&copy.body.config)
         .map_err(|_| UnlockFault::Damaged("configuration KEK"))?;
-    let mut keks = Vec::new();
+    let mut ring = Ring::empty(copy.body.cluster);
     for (epoch, wrapped) in &copy.body.ring {
         let kek = root.unwrap_kek(Epoch(*epoch), wrapped);
-        keks.push((
+        ring.hold(
             Epoch(*epoch),
             kek.map_err(|_| UnlockFault::Damaged("object KEK"))?,
-        ));
+        );
     }
-    if keks.is_empty() {
+    for (epoch, wrapped) in &copy.body.candidates {
+        let kek = root.unwrap_candidate(Epoch(*epoch), wrapped);
+        ring.nominate(
+            Epoch(*epoch),
+            kek.map_err(|_| UnlockFault::Damaged("candidate KEK"))?,
+        );
+    }
+    if ring.is_empty() && !copy.body.awaits_ring {
         return Err(UnlockFault::Damaged("ring of object KEKs"));
     }
-    Ok((Ring::from_keks(copy.body.cluster, keks), config))
-}
-
-fn check_public_name(name: &str) -> Result<(), SecretFault> {
-    if name.starts_with(RESERVED_PREFIX) {
-        return Err(SecretFault::Reserved);
-    }
-    domain::Name::parse(name).map_err(|_| SecretFault::Name(name.to_owned()))?;
-    Ok(())
+    Ok((ring, config))
 }
 
 #[cfg(test)]

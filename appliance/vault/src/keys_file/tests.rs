@@ -12,6 +12,9 @@ fn body() -> Body {
         ring: BTreeMap::from([(1, vec![7; 40].into())]),
         config: vec![8; 40],
         secrets: BTreeMap::from([("a".to_owned(), vec![9; 40].into())]),
+        candidates: vec![(2, vec![6; 40].into())],
+        retired_to: Some(0),
+        awaits_ring: false,
     }
 }
 

@@ -34,7 +34,7 @@ fn sealer(kek: &Secret) -> Sealer<'_> {
 
 fn ring(epochs: &[u32]) -> Ring {
     let kek = |epoch: u32| Secret::copy_of(&[u8::try_from(epoch).unwrap(); 32]);
-    Ring::from_keks(
+    Ring::danger_of(
         CLUSTER,
         epochs.iter().map(|epoch| (Epoch(*epoch), kek(*epoch))),
     )
@@ -169,11 +169,11 @@ fn no_truncation_or_extension_opens() {
 #[test]
 fn another_cluster_and_another_epochs_key_do_not_open() {
     let sealed = ring(&[1]).seal(&UID, &Secret::take(counting(32))).unwrap();
-    let other_cluster = Ring::from_keks(
+    let other_cluster = Ring::danger_of(
         ClusterId::from_bytes([9; 16]),
         [(Epoch(1), Secret::copy_of(&[1; 32]))],
     );
-    let other_key = Ring::from_keks(CLUSTER, [(Epoch(1), Secret::copy_of(&[2; 32]))]);
+    let other_key = Ring::danger_of(CLUSTER, [(Epoch(1), Secret::copy_of(&[2; 32]))]);
     for ring in [other_cluster, other_key] {
         let refused = ring.open(&UID, &sealed.bytes, &sealed.commitment);
         assert_eq!(refused.unwrap_err(), OpenFault::Refused);

@@ -83,27 +83,59 @@ fn a_destroyed_object_never_comes_back() {
     let store = folder.open();
     store.apply(1, &[put(1, 1, "a"), put(2, 1, "b")]).unwrap();
     store.apply(2, &[delete(1), delete(7)]).unwrap();
-    for n in [1, 7] {
+    for (index, n) in [(3, 1), (4, 7)] {
         assert!(store.is_destroyed(&uid(n)).unwrap());
-        let refused = store.apply(3, &[put(3, 1, "c"), put(n, 1, "a")]);
-        assert!(matches!(refused, Err(StoreFault::Destroyed(found)) if found == uid(n)));
-        // All of the batch or nothing.
-        assert_eq!(
-            (store.get(&uid(3)).unwrap(), store.applied_index()),
-            (None, 2)
-        );
+        store.apply(index, &[put(n, 1, "a")]).unwrap();
+        assert_eq!(store.get(&uid(n)).unwrap(), None);
+        assert!(store.is_destroyed(&uid(n)).unwrap());
     }
     assert_eq!(
         store.epoch_counts().unwrap(),
         BTreeMap::from([(Epoch(1), 1)])
     );
     // Deleting again changes nothing, after a restart neither.
-    store.apply(3, &[delete(1)]).unwrap();
+    store.apply(5, &[delete(1)]).unwrap();
     store.flush().unwrap();
     drop(store);
     let store = folder.open();
-    assert!(store.apply(4, &[put(1, 1, "a")]).is_err());
+    store.apply(6, &[put(1, 1, "a")]).unwrap();
     assert_eq!(store.get(&uid(1)).unwrap(), None);
+}
+
+#[test]
+fn what_was_sealed_anew_already_stays_when_an_entry_is_applied_again() {
+    let store = Folder::new().open();
+    store.apply(1, &[put(1, 2, "newer")]).unwrap();
+    store.apply(2, &[put(1, 1, "older")]).unwrap();
+    assert_eq!(store.get(&uid(1)).unwrap(), Some(sealed(2, "newer")));
+    assert_eq!(
+        store.epoch_counts().unwrap(),
+        BTreeMap::from([(Epoch(2), 1)])
+    );
+}
+
+#[test]
+fn pages_give_every_entry_once_in_order() {
+    let store = Folder::new().open();
+    let puts: Vec<_> = (1..=40).map(|n| put(n, 1, "a")).collect();
+    store.apply(1, &puts).unwrap();
+    let deletes: Vec<_> = (1..=40).step_by(3).map(delete).collect();
+    store.apply(2, &deletes).unwrap();
+    for (limit, bytes_max) in [(1, 1_000), (7, 1_000), (100, 1), (100, 20), (100, 1_000)] {
+        let (mut after, mut seen) = (None, Vec::new());
+        loop {
+            let page = store.page(after.as_ref(), limit, bytes_max).unwrap();
+            let uids = page.iter().map(|entry| match entry {
+                StoreEntry::Live { uid, .. } | StoreEntry::Tombstone { uid, .. } => *uid,
+            });
+            let uids: Vec<_> = uids.collect();
+            let Some(last) = uids.last() else { break };
+            after = Some(*last);
+            seen.extend(uids);
+        }
+        let all: Vec<_> = (1..=40).map(uid).collect();
+        assert_eq!(seen, all, "{limit} entries, {bytes_max} bytes");
+    }
 }
 
 #[test]

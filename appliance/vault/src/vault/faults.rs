@@ -1,6 +1,6 @@
 //! What can go wrong in a vault, one enum per operation.
 
-use super::{RESERVED_PREFIX, SECRET_BYTES_MAX, SECRETS_MAX};
+use super::secrets::{RESERVED_PREFIX, SECRET_BYTES_MAX, SECRETS_MAX};
 use crate::keys_file::{KeysFileFault, KeysWriteFault};
 use crate::provider::ProviderFault;
 use crate::slots::{SLOTS_MAX, SlotFault, SlotId, SlotKind};
@@ -86,7 +86,7 @@ pub enum ChangeFault {
     Write(#[from] KeysWriteFault),
 }
 
-/// Why an epoch could not be opened or retired.
+/// Why an epoch could not be opened, adopted or retired.
 #[derive(Debug, thiserror::Error)]
 pub enum EpochFault {
     /// New objects are sealed in it.
@@ -95,6 +95,26 @@ pub enum EpochFault {
     /// It has never been opened.
     #[error("epoch {} has never been opened here", .0.0)]
     Unknown(Epoch),
+    /// A KEK is drawn for the epoch after the current one only.
+    #[error("a KEK can be drawn for epoch {} only, not for epoch {}", next.0, asked.0)]
+    NotNext {
+        /// What was asked for.
+        asked: Epoch,
+        /// What follows the current epoch.
+        next: Epoch,
+    },
+    /// This node has joined but has not received the ring.
+    #[error("this node holds no object KEKs yet; import them from another member first")]
+    NoRing,
+    /// The KEK that the cluster chose is not among the candidates here.
+    #[error("the KEK of epoch {} is not held here; import it from another member", .0.0)]
+    NoCandidate(Epoch),
+    /// The epoch has a KEK here, and it is not the one that was asked for.
+    #[error("epoch {} has another KEK here; this node must be removed and join again", .0.0)]
+    Conflict(Epoch),
+    /// Its KEK was destroyed here, and that is final.
+    #[error("epoch {} is retired here; its KEK never comes back", .0.0)]
+    Retired(Epoch),
     /// 2³² epochs.
     #[error("there are no epoch numbers left")]
     Exhausted,

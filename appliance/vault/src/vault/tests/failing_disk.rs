@@ -231,7 +231,8 @@ fn every_failing_write_of_a_founding() {
                 for_good: true,
             };
             let slot = NewSlot::new(node.credential());
-            let fault = Vault::initialise_on(Box::new(disk), &node.keys(), CLUSTER, slot);
+            let ring = Ring::found(CLUSTER).unwrap();
+            let fault = Vault::initialise_on(Box::new(disk), &node.keys(), ring, slot);
             assert!(fault.is_err(), "write {at} {failure:?}");
             match Vault::unlock(&node.keys(), &node.credential()) {
                 Ok(vault) => assert!(vault.log_signer().is_ok()),
