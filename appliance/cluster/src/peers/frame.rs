@@ -293,8 +293,12 @@ fn put_cbor<T: Serialize>(out: &mut Vec<u8>, kind: Kind, body: &T) -> Result<(),
 
 /// A refusal always fits: where the reason is too long, its text is cut and stands alone.
 fn put_refusal(out: &mut Vec<u8>, refused: &Refused) -> Result<(), Malformed> {
+    let code = match refused {
+        Refused::Other { code, .. } => shortened(code, TEXT_BYTES_MAX),
+        known => known.code(),
+    };
     let mut body = RefusalBody {
-        code: refused.code().to_owned(),
+        code: code.to_owned(),
         text: shortened(&refused.to_string(), TEXT_BYTES_MAX).to_owned(),
         reason: codec::to_vec(refused).unwrap_or_default(),
     };

@@ -272,7 +272,7 @@ pub enum Refused {
 
 impl Refused {
     /// A stable word for metrics and scripts.
-    pub fn code(&self) -> &str {
+    pub fn code(&self) -> &'static str {
         match self {
             Refused::OtherProtocol { .. } => "other_protocol",
             Refused::ForeignCluster => "foreign_cluster",
@@ -288,7 +288,7 @@ impl Refused {
             Refused::MembersOnly { .. } => "members_only",
             Refused::NotReady { .. } => "not_ready",
             Refused::Malformed { .. } => "malformed",
-            Refused::Other { code, .. } => code,
+            Refused::Other { .. } => "other",
         }
     }
 }
