@@ -23,6 +23,7 @@
 mod ca;
 mod cluster_ca;
 mod disk;
+mod envelope;
 pub mod hsm;
 mod keys_file;
 mod log_key;
@@ -44,6 +45,7 @@ pub use ca::{
     CaFault, ClientCredential, IssuedCertificate, LocalCa, ServerProfile, SubjectName, Validity,
 };
 pub use cluster_ca::{ClusterCa, member_dns_name};
+pub use envelope::{EnvelopeFault, EnvelopePurpose};
 pub use keys_file::{KeysFileFault, KeysWriteFault};
 pub use log_key::LogSigner;
 pub use member::{MemberCertificate, MemberCertificateFault};
@@ -59,5 +61,5 @@ pub use spki::{SpkiFault, check_spki};
 pub use tls::TlsFault;
 pub use vault::{
     ChangeFault, EpochFault, InitialiseFault, NotRenewed, RetireReport, SECRET_BYTES_MAX,
-    SECRETS_MAX, SecretFault, SlotHealth, UnlockFault, Vault,
+    SECRETS_MAX, SecretFault, SlotHealth, TransferFault, UnlockFault, Vault,
 };

@@ -7,10 +7,12 @@
 mod epochs;
 mod faults;
 mod secrets;
+mod transfer;
 
 pub use epochs::{NotRenewed, RetireReport};
 pub use faults::{ChangeFault, EpochFault, InitialiseFault, SecretFault, UnlockFault};
 pub use secrets::{SECRET_BYTES_MAX, SECRETS_MAX};
+pub use transfer::TransferFault;
 
 use crate::disk::{Disk, NodeDisk};
 use crate::keys_file::{Body, KeysFolder, KeysWriteFault, WholeCopy};
