@@ -82,12 +82,29 @@ fn event_kind(event: &Event) -> &'static str {
         Event::SlotRemoved { .. } => "slot-removed",
         Event::LogExported { .. } => "log-exported",
         Event::KeyPolicySet { .. } => "key-policy-set",
+        Event::NodeIdentified { .. } => "node-identified",
+        Event::TicketIssued { .. } => "ticket-issued",
+        Event::JoinRequested { .. } => "join-requested",
+        Event::JoinDenied { .. } => "join-denied",
+        Event::NodeAdmitted { .. } => "node-admitted",
+        Event::MemberConfirmed { .. } => "member-confirmed",
+        Event::NodeLeaving { .. } => "node-leaving",
+        Event::NodeRemoved { .. } => "node-removed",
+        Event::ClusterCaRotated { .. } => "cluster-ca-rotated",
+        Event::LineageForked { .. } => "lineage-forked",
+        Event::ObjectSalvaged { .. } => "object-salvaged",
+        Event::ScrubBegun { .. } => "scrub-begun",
+        Event::ScrubReported { .. } => "scrub-reported",
+        Event::DivergenceFound { .. } => "divergence-found",
+        Event::DivergenceResolved { .. } => "divergence-resolved",
+        Event::Repaired { .. } => "repaired",
+        Event::OfflineGetSet { .. } => "offline-get-set",
         Event::Refused { .. } => "refused",
     }
 }
 
 /// Kinds of events: the arms above.
-const EVENT_KINDS: usize = 26;
+const EVENT_KINDS: usize = 43;
 
 fn events() -> Vec<Event> {
     let (node, epoch) = (NODE, Epoch(1));
@@ -156,7 +173,86 @@ fn events() -> Vec<Event> {
         },
     ];
     events.extend(object_events());
+    events.extend(cluster_events());
     events
+}
+
+/// What a cluster of several nodes brought: format 2.
+fn cluster_events() -> Vec<Event> {
+    let node = NodeId(2);
+    vec![
+        Event::NodeIdentified {
+            node: NODE,
+            key: node_key(1),
+            sealing_key: vec![4; 97],
+            address: "node-1.example:9001".to_string(),
+        },
+        Event::TicketIssued {
+            ticket: hash(5),
+            expires: START,
+        },
+        Event::JoinRequested {
+            ticket: hash(5),
+            candidate: candidate(2, MemberRole::Voter),
+        },
+        Event::JoinDenied { key: node_key(2) },
+        Event::NodeAdmitted {
+            node,
+            candidate: candidate(2, MemberRole::Witness),
+            replaces: Some(NODE),
+        },
+        Event::MemberConfirmed {
+            node,
+            role: MemberRole::Learner,
+        },
+        Event::NodeLeaving { node },
+        Event::NodeRemoved { node },
+        Event::ClusterCaRotated { ca: node_key(9) },
+        Event::LineageForked {
+            lineage: 2,
+            node,
+            origin: "strongroom/07/lineage-2".to_string(),
+            lost: 3,
+        },
+        Event::ObjectSalvaged {
+            uid: uid(1),
+            object_type: ObjectType::SymmetricKey,
+            owner: name("alice"),
+            registered: true,
+            material: material(),
+            initial: START,
+            state: LifecycleState::Active,
+            attributes: every_item_type(),
+            from: NODE,
+        },
+        Event::ScrubBegun { scrub: 1 },
+        Event::ScrubReported {
+            node,
+            scrub: 1,
+            state: hash(6),
+            store: Some(hash(7)),
+        },
+        Event::DivergenceFound {
+            size: 1000,
+            node,
+            root: hash(6),
+            other: NODE,
+            other_root: hash(8),
+            scrub: Some(1),
+        },
+        Event::DivergenceResolved {
+            reason: "node 2 had a bad disk".to_string(),
+        },
+        Event::Repaired {
+            node,
+            what: "segment".to_string(),
+            items: 2,
+        },
+        Event::OfflineGetSet {
+            group: Some(name("tape")),
+            limit: OfflineGet::Seconds(3600),
+        },
+    ]
 }
 
 fn object_events() -> Vec<Event> {
@@ -279,11 +375,15 @@ fn denial_kind(denial: &Denial) -> &'static str {
         Denial::LimitReached { .. } => "limit-reached",
         Denial::StaleEpoch { .. } => "stale-epoch",
         Denial::OutOfOrder { .. } => "out-of-order",
+        Denial::Diverged => "diverged",
+        Denial::NeedsNewerMembers { .. } => "needs-newer-members",
+        Denial::Downgrade { .. } => "downgrade",
+        Denial::TooStale { .. } => "too-stale",
     }
 }
 
 /// Kinds of denials: the arms above.
-const DENIAL_KINDS: usize = 20;
+const DENIAL_KINDS: usize = 24;
 
 fn denials() -> Vec<Denial> {
     let name = AttributeName::Standard(tag::NAME);
@@ -322,6 +422,20 @@ fn denials() -> Vec<Denial> {
         },
         Denial::StaleEpoch { current: Epoch(2) },
         Denial::OutOfOrder { reason },
+        Denial::Diverged,
+        Denial::NeedsNewerMembers {
+            needs: 2,
+            node: NODE,
+            has: 1,
+        },
+        Denial::Downgrade {
+            format: 1,
+            needs: 2,
+        },
+        Denial::TooStale {
+            age_seconds: 90_000,
+            limit: OfflineGet::Seconds(86_400),
+        },
     ]
 }
 
@@ -330,11 +444,11 @@ fn ask_kind(ask: &Ask) -> String {
 }
 
 /// Kinds of asks; `Ask::name` matches all of them.
-const ASK_KINDS: usize = 26;
+const ASK_KINDS: usize = 44;
 
 fn asks() -> Vec<Ask> {
     let (node, epoch, uid) = (NODE, Epoch(1), uid(1));
-    vec![
+    let mut asks = vec![
         Ask::FoundCluster {
             cluster: ClusterId::from_bytes([7; 16]),
             origin: "strongroom/07/lineage-1".to_string(),
@@ -419,6 +533,84 @@ fn asks() -> Vec<Ask> {
         },
         Ask::SetKeyPolicy {
             policy: KeyPolicy::default(),
+        },
+    ];
+    asks.extend(cluster_asks());
+    asks
+}
+
+/// What a cluster of several nodes brought: format 2.
+fn cluster_asks() -> Vec<Ask> {
+    let (node, key) = (NodeId(2), node_key(2));
+    vec![
+        Ask::IdentifyNode {
+            node,
+            key,
+            sealing_key: vec![4; 97],
+            address: "node-2.example:9001".to_string(),
+        },
+        Ask::IssueTicket {
+            ticket: hash(5),
+            expires: START,
+        },
+        Ask::RequestJoin {
+            ticket: hash(5),
+            candidate: candidate(2, MemberRole::Voter),
+        },
+        Ask::ApproveJoin { key },
+        Ask::DenyJoin { key },
+        Ask::Rejoin {
+            old: node,
+            candidate: candidate(3, MemberRole::Learner),
+        },
+        Ask::ConfirmMember {
+            node,
+            role: MemberRole::Voter,
+        },
+        Ask::RemoveNode { node },
+        Ask::ConfirmRemoved { node },
+        Ask::RotateClusterCa { ca: node_key(9) },
+        Ask::ForkLineage {
+            lineage: 2,
+            node,
+            origin: "strongroom/07/lineage-2".to_string(),
+            lost: 3,
+        },
+        Ask::Salvage {
+            uid: uid(1),
+            object_type: ObjectType::SecretData,
+            owner: name("alice"),
+            registered: true,
+            initial: START,
+            state: LifecycleState::Deactivated,
+            attributes: vec![Attribute::named("s")],
+            from: NODE,
+        },
+        Ask::BeginScrub,
+        Ask::ReportDigest {
+            node,
+            scrub: 1,
+            state: hash(6),
+            store: None,
+        },
+        Ask::ReportDivergence {
+            size: 1000,
+            node,
+            root: hash(6),
+            other: NODE,
+            other_root: hash(8),
+        },
+        Ask::ResolveDivergence {
+            reason: "node 2 had a bad disk".to_string(),
+        },
+        Ask::RecordRepair {
+            node,
+            what: "sealed store".to_string(),
+            items: 2,
+        },
+        Ask::SetOfflineGet {
+            group: None,
+            limit: OfflineGet::Always,
         },
     ]
 }
@@ -536,13 +728,87 @@ fn every_ask_has_its_golden_command() {
     }
 }
 
+/// Fields that came later to kinds that were there before.
+#[test]
+fn later_fields_have_their_golden_forms() {
+    let record = |event, once| Record {
+        v: 1,
+        entry: 300,
+        time: START,
+        actor: user("alice"),
+        event,
+        once,
+    };
+    let started = Event::NodeStarted {
+        node: NODE,
+        version: "0.3.0".to_string(),
+        format: 2,
+    };
+    check("later-node-started-format", &record(started, None));
+    let opened = Event::EpochOpened {
+        epoch: Epoch(2),
+        kek: Some(hash(9)),
+    };
+    check("later-epoch-opened-kek", &record(opened, None));
+    let destroyed = Event::ObjectDestroyed {
+        uid: uid(1),
+        state: LifecycleState::Destroyed,
+    };
+    check("later-record-once", &record(destroyed, Some(hash(10))));
+
+    let command = |ask, facts| Command {
+        actor: user("alice"),
+        time: START,
+        ask,
+        facts,
+    };
+    let open = Ask::OpenEpoch {
+        epoch: Epoch(2),
+        kek: Some(hash(9)),
+    };
+    check("later-ask-open-epoch-kek", &command(open, Facts::default()));
+    check(
+        "later-ask-start-node-format",
+        &command(start(NODE), Facts::default()),
+    );
+    let facts = Facts {
+        uid: Some(uid(1)),
+        material: Some(material()),
+        once: Some(hash(10)),
+        node: Some(NODE),
+    };
+    check("later-facts-once-node", &command(aes256(&[]), facts));
+
+    let stale = Some(Stale { age_seconds: 60 });
+    let accesses = [
+        Access::Released { uid: uid(1), stale },
+        Access::AttributesRead { uid: uid(1), stale },
+        Access::Located { found: 3, stale },
+    ];
+    for access in accesses {
+        let file = format!("later-access-{}-stale", access_kind(&access));
+        let record = AccessRecord {
+            v: 1,
+            time: START,
+            actor: user("alice"),
+            seen: 1_000_000,
+            access,
+        };
+        assert!(access_summary(&record).ends_with(", 60 s after the last quorum"));
+        check(&file, &record);
+    }
+}
+
+/// Golden files of the test above.
+const LATER_FORMS: usize = 9;
+
 #[test]
 fn no_golden_file_is_left_over() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let files = std::fs::read_dir(folder).unwrap().count();
     assert_eq!(
         files,
-        2 * (EVENT_KINDS + ACCESS_KINDS + DENIAL_KINDS + ASK_KINDS)
+        2 * (EVENT_KINDS + ACCESS_KINDS + DENIAL_KINDS + ASK_KINDS + LATER_FORMS)
     );
 }
 
@@ -588,6 +854,39 @@ fn every_record_has_one_line_for_people() {
             format!("alice deleted Name (1) of {id}"),
         ]
     );
+    let key = |n| node_key(n).to_string();
+    let lines: Vec<String> = cluster_events().iter().map(line).collect();
+    let told = [
+        format!(
+            "alice stated that node 1 at node-1.example:9001 has key {}",
+            key(1)
+        ),
+        format!("alice issued join ticket {}", hash(5)),
+        format!(
+            "alice asked with ticket {} to let in the voter at node-2.example:9001 with key {}",
+            hash(5),
+            key(2)
+        ),
+        format!("alice turned away the node with key {}", key(2)),
+        format!(
+            "alice let in node 2 in place of node 1, a witness at node-2.example:9001 \
+             with key {}",
+            key(2)
+        ),
+        "alice confirmed that node 2 is a learner".to_string(),
+        "alice began to remove node 2".to_string(),
+        "alice removed node 2".to_string(),
+        format!("alice rotated the cluster CA to {}", key(9)),
+        "alice began lineage 2 with node 2 alone; 3 records may be lost".to_string(),
+        format!("alice salvaged {id} of alice from node 1, Symmetric Key AES-256 \"db-1\", active"),
+        "alice began scrub 1".to_string(),
+        format!("alice reported state {} of node 2 for scrub 1", hash(6)),
+        "alice found that nodes 2 and 1 differ at size 1000: changes stop".to_string(),
+        "alice resolved the divergence: node 2 had a bad disk".to_string(),
+        "alice repaired 2 pieces of segment on node 2".to_string(),
+        "alice set Get without a quorum for group tape: 3600 s".to_string(),
+    ];
+    assert_eq!(lines, told);
     for access in accesses() {
         let view = View::of_access(&access);
         let refused = matches!(access_kind(&access), "refused" | "malformed" | "failed");

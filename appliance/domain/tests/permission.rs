@@ -42,6 +42,7 @@ fn letter(outcome: Option<&Denial>) -> char {
         Some(Denial::NotPermitted) => 'p',
         Some(Denial::UnknownUser) => 'u',
         Some(Denial::CertificateNotAccepted) => 'c',
+        Some(Denial::Diverged) => 'd',
         Some(other) => panic!("{other:?}"),
     }
 }
@@ -141,6 +142,7 @@ fn rows(uid: Uid) -> Vec<(Ask, &'static str)> {
             Ask::StartNode {
                 node: NODE,
                 version: "1".to_string(),
+                format: FORMAT,
             },
             "ppppcc++u",
         ),
@@ -178,7 +180,13 @@ fn rows(uid: Uid) -> Vec<(Ask, &'static str)> {
         ),
         (Ask::RevokeUser { name: name("bob") }, "ppppcc++u"),
         (Ask::ApplySchedule, "ppppcc++u"),
-        (Ask::OpenEpoch { epoch: Epoch(2) }, "ppppcc++u"),
+        (
+            Ask::OpenEpoch {
+                epoch: Epoch(2),
+                kek: None,
+            },
+            "ppppcc++u",
+        ),
         (
             Ask::ConfirmReseal {
                 node: NODE,
@@ -214,8 +222,168 @@ fn rows(uid: Uid) -> Vec<(Ask, &'static str)> {
     ]
 }
 
+/// Asks about the cluster. Node 2 is a member, node 3 joins or leaves where that is needed.
+fn cluster_rows() -> Vec<(Ask, &'static str)> {
+    let (second, third) = (NodeId(2), NodeId(3));
+    // Operators and members; operators alone; members alone; what another node must not say.
+    let (staff, operators, members) = ("ppppcc++u", "ppppcc+pu", "ppppccp+u");
+    let key = node_key(3);
+    let ticket = hash(0x71_0003);
+    vec![
+        (identify(NODE), staff),
+        (identify(second), operators),
+        (
+            Ask::IssueTicket {
+                ticket: hash(0x71_0009),
+                expires: Time(START.0 + 1_000),
+            },
+            operators,
+        ),
+        (
+            Ask::RequestJoin {
+                ticket,
+                candidate: candidate(3, MemberRole::Voter),
+            },
+            members,
+        ),
+        (Ask::ApproveJoin { key }, operators),
+        (Ask::DenyJoin { key }, operators),
+        (
+            Ask::Rejoin {
+                old: second,
+                candidate: candidate(4, MemberRole::Voter),
+            },
+            members,
+        ),
+        (
+            Ask::ConfirmMember {
+                node: third,
+                role: MemberRole::Voter,
+            },
+            members,
+        ),
+        (Ask::RemoveNode { node: NODE }, staff),
+        (Ask::RemoveNode { node: second }, operators),
+        (Ask::ConfirmRemoved { node: third }, staff),
+        (Ask::RotateClusterCa { ca: node_key(9) }, staff),
+        (
+            Ask::ForkLineage {
+                lineage: 2,
+                node: NODE,
+                origin: "strongroom/test/lineage-2".to_string(),
+                lost: 0,
+            },
+            operators,
+        ),
+        (salvage(uid(77), LifecycleState::Active, vec![]), operators),
+        (Ask::BeginScrub, staff),
+        (report(NODE, 1), staff),
+        (report(second, 1), operators),
+        (
+            Ask::ReportDivergence {
+                size: 1,
+                node: NODE,
+                root: hash(1),
+                other: second,
+                other_root: hash(2),
+            },
+            staff,
+        ),
+        (
+            Ask::ResolveDivergence {
+                reason: "a bad disk".to_string(),
+            },
+            // Users change nothing until then, and are told why.
+            "ddddcc+pu",
+        ),
+        (
+            Ask::RecordRepair {
+                node: NODE,
+                what: "segment".to_string(),
+                items: 1,
+            },
+            staff,
+        ),
+        (
+            Ask::SetOfflineGet {
+                group: None,
+                limit: OfflineGet::Never,
+            },
+            operators,
+        ),
+    ]
+}
+
+fn identify(node: NodeId) -> Ask {
+    Ask::IdentifyNode {
+        node,
+        key: node_key(node.0),
+        sealing_key: candidate(node.0, MemberRole::Voter).sealing_key,
+        address: "elsewhere.example:9001".to_string(),
+    }
+}
+
+fn report(node: NodeId, digest: u64) -> Ask {
+    Ask::ReportDigest {
+        node,
+        scrub: 1,
+        state: hash(digest),
+        store: None,
+    }
+}
+
+fn salvage(uid: Uid, state: LifecycleState, attributes: Vec<Attribute>) -> Ask {
+    Ask::Salvage {
+        uid,
+        object_type: ObjectType::OpaqueObject,
+        owner: name("alice"),
+        registered: true,
+        initial: START,
+        state,
+        attributes,
+        from: NODE,
+    }
+}
+
+/// Brings a world to where an ask about membership or agreement is in order.
+fn prepare_cluster(world: &mut World, ask: &Ask) {
+    if number(ask) < 26 {
+        return;
+    }
+    world.join(2, MemberRole::Voter);
+    match ask {
+        Ask::RequestJoin { ticket, .. } => {
+            let (ticket, expires) = (*ticket, Time(START.0 + 1_000));
+            world.must(&operator(), Ask::IssueTicket { ticket, expires });
+        }
+        Ask::ApproveJoin { .. } | Ask::DenyJoin { .. } => world.request(3, MemberRole::Voter),
+        Ask::ConfirmMember { .. } => {
+            world.let_in(3, MemberRole::Voter);
+        }
+        Ask::ConfirmRemoved { node } => {
+            world.let_in(3, MemberRole::Voter);
+            world.must(&operator(), Ask::RemoveNode { node: *node });
+        }
+        Ask::ReportDigest { .. } => {
+            world.must(&operator(), Ask::BeginScrub);
+        }
+        Ask::ResolveDivergence { .. } => {
+            let found = Ask::ReportDivergence {
+                size: 1,
+                node: NODE,
+                root: hash(1),
+                other: NodeId(2),
+                other_root: hash(2),
+            };
+            world.must(&operator(), found);
+        }
+        _ => {}
+    }
+}
+
 /// Brings a world to where an ask about epochs and slots is in order.
 fn prepare(world: &mut World, ask: &Ask) {
+    prepare_cluster(world, ask);
     let epoch = Epoch(1);
     let steps = match ask {
         Ask::ConfirmReseal { .. } => 1,
@@ -224,7 +392,10 @@ fn prepare(world: &mut World, ask: &Ask) {
         _ => 0,
     };
     let all = [
-        Ask::OpenEpoch { epoch: Epoch(2) },
+        Ask::OpenEpoch {
+            epoch: Epoch(2),
+            kek: None,
+        },
         Ask::ConfirmReseal { node: NODE, epoch },
         Ask::RetireEpoch { epoch },
     ];
@@ -273,19 +444,38 @@ fn number(ask: &Ask) -> usize {
         Ask::RemoveSlot { .. } => 23,
         Ask::RecordExport { .. } => 24,
         Ask::SetKeyPolicy { .. } => 25,
+        Ask::IdentifyNode { .. } => 26,
+        Ask::IssueTicket { .. } => 27,
+        Ask::RequestJoin { .. } => 28,
+        Ask::ApproveJoin { .. } => 29,
+        Ask::DenyJoin { .. } => 30,
+        Ask::Rejoin { .. } => 31,
+        Ask::ConfirmMember { .. } => 32,
+        Ask::RemoveNode { .. } => 33,
+        Ask::ConfirmRemoved { .. } => 34,
+        Ask::RotateClusterCa { .. } => 35,
+        Ask::ForkLineage { .. } => 36,
+        Ask::Salvage { .. } => 37,
+        Ask::BeginScrub => 38,
+        Ask::ReportDigest { .. } => 39,
+        Ask::ReportDivergence { .. } => 40,
+        Ask::ResolveDivergence { .. } => 41,
+        Ask::RecordRepair { .. } => 42,
+        Ask::SetOfflineGet { .. } => 43,
     }
 }
 
 #[test]
 fn every_ask_by_everybody() {
     let (_, uid) = shared();
-    let mut covered: Vec<usize> = rows(uid).iter().map(|(ask, _)| number(ask)).collect();
+    let rows: Vec<_> = rows(uid).into_iter().chain(cluster_rows()).collect();
+    let mut covered: Vec<usize> = rows.iter().map(|(ask, _)| number(ask)).collect();
     covered.push(0); // FoundCluster is below: it needs another world.
     covered.sort_unstable();
     covered.dedup();
-    assert_eq!(covered, (0..26).collect::<Vec<_>>());
+    assert_eq!(covered, (0..44).collect::<Vec<_>>());
 
-    for (ask, row) in rows(uid) {
+    for (ask, row) in rows {
         let happened: String = ACTORS
             .iter()
             .map(|column| {
@@ -300,6 +490,29 @@ fn every_ask_by_everybody() {
             })
             .collect();
         assert_eq!(happened, row, "{ask:?}");
+    }
+}
+
+/// A member that is being removed may say that it stops, and nothing else.
+#[test]
+fn the_word_of_a_leaving_member_does_not_count() {
+    let second = NodeId(2);
+    let asks = rows(uid(0)).into_iter().chain(cluster_rows());
+    for ask in asks
+        .map(|(ask, _)| ask)
+        .chain([start(second), identify(second)])
+    {
+        let mut world = World::new();
+        world.join(2, MemberRole::Voter);
+        world.must(&Actor::Node(second), Ask::RemoveNode { node: second });
+        let events = world.ask(&Actor::Node(second), ask.clone());
+        assert_eq!(denial(&events), Some(&Denial::NotPermitted), "{ask:?}");
+        world.must(&Actor::Node(second), Ask::StopNode { node: second });
+        // Once it is out, it is nobody.
+        world.rotate();
+        world.must(&operator(), Ask::ConfirmRemoved { node: second });
+        let events = world.ask(&Actor::Node(second), Ask::StopNode { node: second });
+        assert_eq!(denial(&events), Some(&Denial::UnknownUser));
     }
 }
 

@@ -1,5 +1,6 @@
-//! A small world for tests: a founded cluster of three nodes' worth of asks, four users in one
-//! group, and a proposing node that supplies identifiers and commitments.
+//! A small world for tests: a founded cluster of one node that runs this program, four users in
+//! one group, and a proposing node that supplies identifiers and commitments. More nodes join when a
+//! test lets them in.
 //!
 //! `alice` and `carol` (Manage) and `bob` (Use) are members of the group `tape`; `mallory` is in
 //! none. Time stands still unless a test moves it.
@@ -59,6 +60,33 @@ pub(crate) fn operator() -> Actor {
 }
 
 pub(crate) const NODE: NodeId = NodeId(1);
+
+/// A node that starts with this program.
+pub(crate) fn start(node: NodeId) -> Ask {
+    Ask::StartNode {
+        node,
+        version: "0.3.0".to_string(),
+        format: FORMAT,
+    }
+}
+
+/// A TLS key, or the certificate of a CA, by number.
+pub(crate) fn node_key(n: u64) -> Fingerprint {
+    Fingerprint::from_bytes(*hash(0x4b_0000 + n).as_bytes())
+}
+
+/// The node with the n-th keys, as it asks to join.
+pub(crate) fn candidate(n: u64, role: MemberRole) -> Candidate {
+    Candidate {
+        key: node_key(n),
+        sealing_key: vec![4, u8::try_from(n).unwrap()],
+        log_key: hash(0x10_0000 + n),
+        address: format!("node-{n}.example:9001"),
+        version: "0.3.0".to_string(),
+        format: FORMAT,
+        role,
+    }
+}
 
 /// The n-th identifier that a world gives out.
 pub(crate) fn uid(n: u64) -> Uid {
@@ -122,6 +150,7 @@ impl World {
                 node: NODE,
             },
         );
+        world.must(&Actor::Node(NODE), start(NODE));
         let users = [
             ("alice", member("tape", GroupRole::Manage)),
             ("bob", member("tape", GroupRole::Use)),
@@ -207,6 +236,46 @@ impl World {
         match events.as_slice() {
             [Event::ObjectCreated { uid, .. }] => *uid,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Issues the n-th ticket and uses it for the node with the n-th keys.
+    pub(crate) fn request(&mut self, n: u64, role: MemberRole) {
+        let ticket = hash(0x71_0000 + n);
+        let expires = Time(self.now.0 + 60_000);
+        self.must(&operator(), Ask::IssueTicket { ticket, expires });
+        let candidate = candidate(n, role);
+        self.must(&Actor::Node(NODE), Ask::RequestJoin { ticket, candidate });
+    }
+
+    /// Lets the node with the n-th keys in; gives its number. It is joining.
+    pub(crate) fn let_in(&mut self, n: u64, role: MemberRole) -> NodeId {
+        self.request(n, role);
+        let node = self.state.next_node();
+        self.must(&operator(), Ask::ApproveJoin { key: node_key(n) });
+        node
+    }
+
+    /// Lets it in and confirms it.
+    pub(crate) fn join(&mut self, n: u64, role: MemberRole) -> NodeId {
+        let node = self.let_in(n, role);
+        self.must(&Actor::Node(NODE), Ask::ConfirmMember { node, role });
+        node
+    }
+
+    /// Opens the next epoch and retires the one before, with every confirmation.
+    pub(crate) fn rotate(&mut self) {
+        let old = self.state.epoch();
+        let next = Epoch(old.0 + 1);
+        let kek = Some(hash(0xeb_0000 + u64::from(next.0)));
+        self.must(&operator(), Ask::OpenEpoch { epoch: next, kek });
+        let keepers: Vec<NodeId> = self.state.key_keepers().map(|(id, _)| id).collect();
+        for &node in &keepers {
+            self.must(&Actor::Node(node), Ask::ConfirmReseal { node, epoch: old });
+        }
+        self.must(&operator(), Ask::RetireEpoch { epoch: old });
+        for &node in &keepers {
+            self.must(&Actor::Node(node), Ask::ConfirmRetire { node, epoch: old });
         }
     }
 
