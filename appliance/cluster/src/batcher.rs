@@ -3,106 +3,125 @@
 //! openraft 0.9 awaits one flush for each entry on the leader, so one command per entry would mean
 //! one fsync per command. Whatever waits when a flush is free to begin travels together instead:
 //! under load the batches grow by themselves, and a lone command waits for nothing.
+//!
+//! This is also the last moment at which a command can be turned away for certain: whether this
+//! node leads, in the reign the command is meant for, with a quorum behind it, is asked here.
 
-use crate::node::ProposeFault;
-use crate::types::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, TypeConfig};
-use openraft::Raft;
-use openraft::error::ClientWriteError;
-use openraft::raft::ClientWriteResponse;
+use crate::node::Node;
+use crate::standing::Outcome;
+use crate::types::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Command, ProposalId, Reign};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Commands that wait for a batch: beyond it callers wait to hand theirs in, which bounds memory.
 pub(crate) const WAITING_MAX: usize = 4096;
 
-/// Entries between proposal and reply: one is being flushed while the one before is applied.
-const ENTRIES_IN_FLIGHT: usize = 2;
+/// Entries between proposal and reply: while one is replicated and one applied, one is flushed.
+const ENTRIES_IN_FLIGHT: usize = 3;
 
-/// A command and where its reply goes.
+/// While no entry may begin, this often is asked whether this node still leads.
+const LEADERSHIP_CHECK: Duration = Duration::from_millis(100);
+
+/// A command to be packed. Its outcome goes to who waits for its id in the node's standing.
 pub(crate) struct Waiting {
-    pub(crate) command: Vec<u8>,
-    pub(crate) reply: oneshot::Sender<Result<Vec<u8>, ProposeFault>>,
+    pub(crate) id: ProposalId,
+    pub(crate) reign: Reign,
+    pub(crate) command: Command,
 }
 
-type Written = Result<ClientWriteResponse<TypeConfig>, ClientWriteError<u64, openraft::BasicNode>>;
-
-/// Runs until every sender is gone.
-pub(crate) async fn run(raft: Raft<TypeConfig>, mut waiting: mpsc::Receiver<Waiting>) {
+/// Runs until every sender is gone or the node stops.
+pub(crate) async fn run(node: Arc<Node>, mut waiting: mpsc::Receiver<Waiting>) {
     let in_flight = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT));
+    let mut stop = node.stopping();
     let mut carried = None;
     loop {
         let first = match carried.take() {
-            Some(first) => first,
-            None => match waiting.recv().await {
-                Some(first) => first,
-                None => return,
+            Some(first) => Some(first),
+            None => tokio::select! {
+                first = waiting.recv() => first,
+                _ = stop.wait_for(|stop| *stop) => None,
             },
         };
-        let Ok(permit) = in_flight.clone().acquire_owned().await else {
-            return;
+        let Some(first) = first else { return };
+        let permit = tokio::time::timeout(LEADERSHIP_CHECK, in_flight.clone().acquire_owned());
+        let Ok(Ok(permit)) = permit.await else {
+            // Nothing goes forward. As long as this node leads, waiting is right.
+            if let Err(why) = node.may_append(first.reign) {
+                node.standing.settle(&first.id, why);
+            } else {
+                carried = Some(first);
+            }
+            continue;
         };
-        let (commands, replies) = collect(first, &mut waiting, &mut carried);
-        // Handing in keeps the order of arrival; only the waiting for the answer is spawned.
-        match raft.client_write_ff(Batch(commands.into())).await {
-            Ok(answer) => drop(tokio::spawn(async move {
-                match answer.await {
-                    Ok(written) => distribute(replies, written),
-                    Err(_) => refuse(replies, &ProposeFault::stopped("the node is stopping")),
-                }
-                drop(permit);
-            })),
-            Err(fatal) => refuse(replies, &ProposeFault::stopped(fatal)),
+        let batch = collect(&node, first, &mut waiting, &mut carried);
+        if !batch.ids.is_empty() {
+            append(&node, batch, permit).await;
         }
     }
 }
 
-type Replies = Vec<oneshot::Sender<Result<Vec<u8>, ProposeFault>>>;
-
-/// Takes what waits, up to the limits of one entry; what does not fit opens the next one.
+/// Takes what waits, up to the limits of one entry; what does not fit opens the next one. What may
+/// not be appended is answered.
 fn collect(
+    node: &Node,
     first: Waiting,
     waiting: &mut mpsc::Receiver<Waiting>,
     carried: &mut Option<Waiting>,
-) -> (Vec<Vec<u8>>, Replies) {
-    let mut bytes = first.command.len();
-    let (mut commands, mut replies) = (vec![first.command], vec![first.reply]);
-    while commands.len() < BATCH_COMMANDS_MAX {
-        let Ok(next) = waiting.try_recv() else { break };
-        if bytes + next.command.len() > BATCH_BYTES_MAX {
-            *carried = Some(next);
+) -> Batch {
+    let reign = first.reign;
+    let (mut ids, mut commands, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let refusal = node.may_append(reign).err();
+    let no_copies = node.may_store_payloads(reign).err();
+    let mut next = Some(first);
+    while let Some(waiter) = next.take().or_else(|| waiting.try_recv().ok()) {
+        let full = bytes + waiter.command.size() > BATCH_BYTES_MAX && !commands.is_empty();
+        if full || waiter.reign != reign {
+            *carried = Some(waiter);
             break;
         }
-        bytes += next.command.len();
-        commands.push(next.command);
-        replies.push(next.reply);
+        let payload = waiter.command.payload.is_some();
+        let refusal = refusal.as_ref().or(no_copies.as_ref().filter(|_| payload));
+        if let Some(why) = refusal {
+            node.standing.settle(&waiter.id, why.clone());
+            continue;
+        }
+        bytes += waiter.command.size();
+        ids.push(serde_bytes::ByteArray::new(waiter.id));
+        commands.push(waiter.command);
+        if commands.len() >= BATCH_COMMANDS_MAX {
+            break;
+        }
     }
-    (commands, replies)
+    Batch {
+        reign,
+        ids: ids.into(),
+        commands: commands.into(),
+    }
 }
 
-fn distribute(waiting: Replies, written: Written) {
-    match written {
-        Ok(response) => {
-            let mut replies = response.data.0.into_iter();
-            for waiter in waiting {
-                let reply = replies.next().map(serde_bytes::ByteBuf::into_vec);
-                // A caller that went away has no use for its reply; the change stands.
-                drop(waiter.send(reply.ok_or_else(|| ProposeFault::stopped("no reply"))));
+/// Hands a batch to consensus, in the order of arrival; only the waiting for it is spawned.
+async fn append(node: &Arc<Node>, batch: Batch, permit: OwnedSemaphorePermit) {
+    let (reign, ids) = (batch.reign, batch.ids.clone());
+    match node.raft.client_write_ff(batch).await {
+        Ok(written) => {
+            let mut applied = node.standing.applied_entry();
+            tokio::spawn(async move {
+                // Those who wait are answered when the entry is applied, or when it is certain
+                // that it never will be. Openraft's own answer only says that one more entry may
+                // begin; it never comes if the node was overtaken by a snapshot.
+                tokio::select! {
+                    _ = written => {}
+                    _ = applied.wait_for(|applied| applied.reign > reign) => {}
+                }
+                drop(permit);
+            });
+        }
+        Err(fatal) => {
+            for id in ids.iter() {
+                node.standing
+                    .settle(id, Outcome::Stopped(fatal.to_string()));
             }
         }
-        Err(ClientWriteError::ForwardToLeader(forward)) => {
-            refuse(
-                waiting,
-                &ProposeFault::NotLeader {
-                    leader: forward.leader_id,
-                },
-            );
-        }
-        Err(error) => refuse(waiting, &ProposeFault::stopped(error)),
-    }
-}
-
-fn refuse(waiting: Replies, fault: &ProposeFault) {
-    for waiter in waiting {
-        drop(waiter.send(Err(fault.clone())));
     }
 }

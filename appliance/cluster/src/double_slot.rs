@@ -5,12 +5,12 @@
 //! fsynced before it is believed, so the last value is never lost to a write that fails.
 
 use crate::codec;
+use ledger::{Disk, DiskFile};
 use serde::{Serialize, de::DeserializeOwned};
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Room of one slot: a vote needs 60 bytes, a snapshot pointer with the membership of five nodes
 /// under 4 KiB.
@@ -20,7 +20,7 @@ const HEADER_BYTES: usize = 16;
 /// The file and the sequence number of what it holds.
 #[derive(Debug)]
 pub(crate) struct DoubleSlot<T> {
-    file: File,
+    file: Arc<dyn DiskFile>,
     sequence: u64,
     kind: PhantomData<fn() -> T>,
 }
@@ -31,26 +31,18 @@ impl<T: Serialize + DeserializeOwned> DoubleSlot<T> {
     /// # Errors
     /// `InvalidData` when the file has content and neither slot is readable: a value was there and
     /// is lost, which must not look like a value that never was.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Option<T>)> {
-        let fresh = !path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        if fresh {
-            file.sync_all()?;
-            if let Some(parent) = path.parent() {
-                File::open(parent)?.sync_all()?;
-            }
-        }
-        let length = file.metadata()?.len();
+    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> io::Result<(Self, Option<T>)> {
+        let file = match disk.open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => create(disk, path)?,
+            Err(e) => return Err(e),
+        };
+        let length = file.size()?;
         let newest = [0, 1]
             .into_iter()
-            .filter_map(|slot| read_slot(&file, slot).ok().flatten())
+            .filter_map(|slot| read_slot(&*file, slot).ok().flatten())
             .max_by_key(|(sequence, _)| *sequence);
-        if newest.is_none() && length > 0 && !is_blank(&file, length)? {
+        if newest.is_none() && length > 0 && !is_blank(&*file, length)? {
             let message = format!("{}: both slots are damaged", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
@@ -84,11 +76,43 @@ impl<T: Serialize + DeserializeOwned> DoubleSlot<T> {
         slot.extend_from_slice(&length.to_le_bytes());
         slot.extend_from_slice(&checksum(sequence, length, &body).to_le_bytes());
         slot.extend_from_slice(&body);
-        self.file.write_all_at(&slot, (sequence % 2) * SLOT_BYTES)?;
-        self.file.sync_all()?;
+        write_all_at(&*self.file, &slot, (sequence % 2) * SLOT_BYTES)?;
+        self.file.sync_data()?;
         self.sequence = sequence;
         Ok(())
     }
+}
+
+/// Makes the file, and its name durable.
+fn create(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.create(path)?;
+    file.sync_data()?;
+    if let Some(parent) = path.parent() {
+        disk.sync_dir(parent)?;
+    }
+    Ok(file)
+}
+
+fn write_all_at(file: &dyn DiskFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write_at(rest, offset + written as u64)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            more => written += more,
+        }
+    }
+    Ok(())
+}
+
+fn read_exact_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + done as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => done += more,
+        }
+    }
+    Ok(())
 }
 
 fn checksum(sequence: u64, length: u32, body: &[u8]) -> u32 {
@@ -97,25 +121,25 @@ fn checksum(sequence: u64, length: u32, body: &[u8]) -> u32 {
     crc32c::crc32c_append(head, body)
 }
 
-fn read_slot(file: &File, slot: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
+fn read_slot(file: &dyn DiskFile, slot: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
     let (mut sequence, mut length, mut crc) = ([0u8; 8], [0u8; 4], [0u8; 4]);
     let start = slot * SLOT_BYTES;
-    file.read_exact_at(&mut sequence, start)?;
-    file.read_exact_at(&mut length, start + 8)?;
-    file.read_exact_at(&mut crc, start + 12)?;
+    read_exact_at(file, &mut sequence, start)?;
+    read_exact_at(file, &mut length, start + 8)?;
+    read_exact_at(file, &mut crc, start + 12)?;
     let (sequence, length) = (u64::from_le_bytes(sequence), u32::from_le_bytes(length));
     if sequence == 0 || u64::from(length) + HEADER_BYTES as u64 > SLOT_BYTES {
         return Ok(None);
     }
     let mut body = vec![0u8; length as usize];
-    file.read_exact_at(&mut body, start + HEADER_BYTES as u64)?;
+    read_exact_at(file, &mut body, start + HEADER_BYTES as u64)?;
     let whole = u32::from_le_bytes(crc) == checksum(sequence, length, &body);
     Ok(whole.then_some((sequence, body)))
 }
 
 /// True when no write ever finished *or began* here: every byte is zero.
-fn is_blank(file: &File, length: u64) -> io::Result<bool> {
+fn is_blank(file: &dyn DiskFile, length: u64) -> io::Result<bool> {
     let mut bytes = vec![0u8; usize::try_from(length.min(2 * SLOT_BYTES)).unwrap_or(0)];
-    file.read_exact_at(&mut bytes, 0)?;
+    read_exact_at(file, &mut bytes, 0)?;
     Ok(bytes.iter().all(|b| *b == 0))
 }

@@ -1,19 +1,21 @@
 //! The Raft log on the segments of the ledger crate.
 //!
-//! One record of the segments is one Raft entry. All writing happens on one thread, in order: the
-//! vote, appends, truncation, purge. Entries not yet flushed, and the latest ones, are also kept in
-//! memory, so applying what was just written reads no disk.
+//! One record of the segments is one Raft entry. All writing happens in one place, in order (see
+//! `log_writer`): the vote, appends, truncation, purge. Entries not yet flushed, and the latest
+//! ones, are also kept in memory, so applying what was just written reads no disk.
 //!
 //! The position of a record in the segments is the Raft index of its entry.
 
 use crate::codec;
 use crate::double_slot::DoubleSlot;
-use crate::machine::decode_entry;
+use crate::log_writer::{Folder, Job, LogWriter};
+use crate::standing::Standing;
 use crate::types::TypeConfig;
-use ledger::{Segments, SegmentsConfig, SegmentsReader, StdDisk};
+use ledger::{Disk, Segments, SegmentsConfig, SegmentsReader};
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{
-    AnyError, Entry, LogId, RaftLogId, RaftLogReader, StorageError, StorageIOError, Vote,
+    AnyError, Entry, EntryPayload, LogId, RaftLogId, RaftLogReader, StorageError, StorageIOError,
+    Vote,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Largest record of the Raft log: a full batch and one command over it, with CBOR around them.
 const RAFT_RECORD_BYTES_MAX: usize = 4 << 20;
@@ -34,49 +36,22 @@ const RAFT_SEGMENT_BYTES_MAX: usize = 32 << 20;
 /// Flushed entries kept in memory for the next apply and for followers that are nearly up to date.
 const CACHED_ENTRIES_MAX: usize = 256;
 
-/// Write jobs that wait for the log thread; openraft has at most a few under way.
-const JOBS_MAX: usize = 64;
-
 /// What Raft must not forget besides the entries.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct HardState {
+pub(crate) struct HardState {
     vote: Option<Vote<u64>>,
     purged: Option<LogId<u64>>,
 }
 
 /// The entries and what is known of them without reading the disk.
-struct Tail {
+pub(crate) struct Tail {
     /// The latest entries, consecutive, ending with the last one.
     cached: VecDeque<Entry<TypeConfig>>,
     last: Option<LogId<u64>>,
     /// Index of the first entry; no entry below it is here.
     first: u64,
     hard: HardState,
-    flushed: Option<u64>,
-}
-
-enum Job {
-    Append {
-        first: u64,
-        records: Vec<Vec<u8>>,
-        done: LogFlushed<TypeConfig>,
-    },
-    Truncate {
-        index: u64,
-        done: oneshot::Sender<io::Result<()>>,
-    },
-    Purge {
-        hard: HardState,
-        before: u64,
-        done: oneshot::Sender<io::Result<()>>,
-    },
-    Roll {
-        done: oneshot::Sender<io::Result<()>>,
-    },
-    Vote {
-        hard: HardState,
-        done: oneshot::Sender<io::Result<()>>,
-    },
+    pub(crate) flushed: Option<u64>,
 }
 
 /// The log as openraft sees it. Clones share everything.
@@ -84,25 +59,31 @@ enum Job {
 pub(crate) struct LogStore {
     tail: Arc<Mutex<Tail>>,
     reader: SegmentsReader,
-    jobs: mpsc::Sender<Job>,
+    writer: LogWriter,
+    standing: Arc<Standing>,
 }
 
 impl LogStore {
-    /// Opens or makes the log in a folder and starts its thread.
+    /// Opens or makes the log in a folder and starts its writer: a thread, or none if `inline`.
     ///
     /// # Errors
     /// Damage of the segments or of the vote file, by name; and a log that ends before `purged`.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        let (hard_file, hard) = DoubleSlot::<HardState>::open(&dir.join("vote"))?;
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        standing: Arc<Standing>,
+        inline: bool,
+    ) -> io::Result<Self> {
+        disk.make_dir(dir)?;
+        let (hard_file, hard) = DoubleSlot::<HardState>::open(&**disk, &dir.join("vote"))?;
         let hard = hard.unwrap_or_default();
         let config = SegmentsConfig {
             segment_bytes_max: RAFT_SEGMENT_BYTES_MAX,
             record_bytes_max: RAFT_RECORD_BYTES_MAX,
         };
         // Entries are re-read and checked by Raft itself; no floor is known from elsewhere.
-        let (segments, recovery) = Segments::open(Arc::new(StdDisk), &dir.join("log"), config, 0)
-            .map_err(io::Error::other)?;
+        let (segments, recovery) =
+            Segments::open(disk.clone(), &dir.join("log"), config, 0).map_err(io::Error::other)?;
         if let Some(torn) = &recovery.torn_tail {
             tracing::warn!("Raft log: an unfinished write at the end was dropped: {torn:?}");
         }
@@ -116,12 +97,27 @@ impl LogStore {
         let reader = segments.reader();
         read_end(&segments, &mut tail)?;
         let tail = Arc::new(Mutex::new(tail));
-        let (jobs, queue) = mpsc::channel(JOBS_MAX);
-        let shared = tail.clone();
-        std::thread::Builder::new()
-            .name("raft-log".into())
-            .spawn(move || write_jobs(segments, hard_file, queue, &shared))?;
-        Ok(Self { tail, reader, jobs })
+        let folder = Folder::new(segments, hard_file, tail.clone());
+        let writer = LogWriter::start(folder, inline)?;
+        Ok(Self {
+            tail,
+            reader,
+            writer,
+            standing,
+        })
+    }
+
+    /// Forgets that this node led, but not for whom it voted.
+    ///
+    /// Openraft lets a node that restarts go on leading where it stopped. When its disk was rolled
+    /// back meanwhile, it would write other entries under the ids of entries that its followers
+    /// have. With peers, a node therefore has to be elected again.
+    pub(crate) fn renounce_leadership(&self) {
+        if let Some(vote) = &mut self.tail.lock().hard.vote
+            && vote.leader_id.node_id == self.standing.node
+        {
+            vote.committed = false;
+        }
     }
 
     /// The last entry, or the last that was purged.
@@ -174,9 +170,8 @@ impl LogStore {
         job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job,
     ) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
-        let gone = || io::Error::other("the Raft log thread has ended");
-        self.jobs.send(job(done)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.writer.submit(job(done)).await?;
+        answer.await.map_err(|_| crate::log_writer::gone())?
     }
 }
 
@@ -204,7 +199,7 @@ impl Tail {
     }
 
     /// Drops flushed entries that are no longer among the latest.
-    fn trim(&mut self) {
+    pub(crate) fn trim(&mut self) {
         let flushed = self.flushed;
         while self.cached.len() > CACHED_ENTRIES_MAX
             && self
@@ -215,6 +210,11 @@ impl Tail {
             self.cached.pop_front();
         }
     }
+}
+
+/// Reads the bytes of an entry.
+fn decode_entry(bytes: &[u8]) -> io::Result<Entry<TypeConfig>> {
+    codec::from_slice(bytes)
 }
 
 /// Learns from the last record where the log ends.
@@ -236,70 +236,6 @@ fn read_end(segments: &Segments, tail: &mut Tail) -> io::Result<()> {
     }
     tail.first = segments.first();
     tail.flushed = Some(index);
-    Ok(())
-}
-
-/// The log thread: every write to the folder, one after the other.
-fn write_jobs(
-    mut segments: Segments,
-    mut hard_file: DoubleSlot<HardState>,
-    mut queue: mpsc::Receiver<Job>,
-    tail: &Mutex<Tail>,
-) {
-    while let Some(job) = queue.blocking_recv() {
-        match job {
-            Job::Append {
-                first,
-                records,
-                done,
-            } => {
-                let result = append(&mut segments, first, &records);
-                if result.is_ok() {
-                    let mut tail = tail.lock();
-                    tail.flushed = segments.size().checked_sub(1);
-                    tail.trim();
-                }
-                done.log_io_completed(result);
-            }
-            Job::Truncate { index, done } => {
-                drop(done.send(segments.truncate_from(index).map_err(io::Error::other)));
-            }
-            Job::Vote { hard, done } => drop(done.send(hard_file.write(&hard))),
-            Job::Purge { hard, before, done } => {
-                // The mark comes first: entries may be gone only after it says so.
-                let marked = hard_file.write(&hard);
-                let purged =
-                    marked.and_then(|()| segments.purge_before(before).map_err(io::Error::other));
-                drop(done.send(purged));
-            }
-            Job::Roll { done } => {
-                drop(done.send(segments.begin_segment().map_err(io::Error::other)));
-            }
-        }
-    }
-}
-
-fn append(segments: &mut Segments, first: u64, records: &[Vec<u8>]) -> io::Result<()> {
-    if segments.first() == segments.size() && segments.size() < first {
-        // An empty log may begin anywhere: after a snapshot, say.
-        segments.purge_before(first).map_err(io::Error::other)?;
-    }
-    if first < segments.size() {
-        // Entries that stand here already are replaced, as Raft does after a change of leader.
-        segments.truncate_from(first).map_err(io::Error::other)?;
-    }
-    if segments.size() != first {
-        let message = format!(
-            "Raft log: entry {first} came where {} is next",
-            segments.size()
-        );
-        return Err(io::Error::other(message));
-    }
-    segments.append(records).map_err(io::Error::other)?;
-    if cfg!(feature = "danger_ack_before_fsync") {
-        return Ok(());
-    }
-    segments.sync().map_err(io::Error::other)?;
     Ok(())
 }
 
@@ -361,6 +297,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             return Ok(());
         };
         let (first, last) = (first.log_id.index, last.log_id);
+        for entry in &entries {
+            if let EntryPayload::Membership(members) = &entry.payload {
+                self.standing.membership_appended(entry.log_id, members);
+            }
+        }
         {
             let mut tail = self.tail.lock();
             if tail.last == tail.hard.purged {
@@ -370,15 +311,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             tail.cached.extend(entries);
             tail.last = Some(last);
         }
-        let sent = self
-            .jobs
-            .send(Job::Append {
-                first,
-                records,
-                done: callback,
-            })
-            .await;
-        Ok(sent.map_err(|_| fault(io::Error::other("the Raft log thread has ended")))?)
+        let sent = self.writer.submit(Job::Append {
+            first,
+            records,
+            done: callback,
+        });
+        Ok(sent.await.map_err(fault)?)
     }
 
     async fn truncate(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {

@@ -1,10 +1,12 @@
 //! What is plugged in above agreement, and its adapter to openraft.
 
-use crate::codec;
 use crate::double_slot::DoubleSlot;
-use crate::types::{Replies, TypeConfig};
+use crate::peers::BoxFuture;
+use crate::standing::{Outcome, Standing};
+use crate::types::{Command, EntryId, Member, TypeConfig};
+use ledger::Disk;
 use openraft::storage::RaftStateMachine;
-use openraft::{AnyError, BasicNode, Entry, EntryPayload, LogId, RaftSnapshotBuilder, Snapshot};
+use openraft::{AnyError, Entry, EntryPayload, LogId, RaftSnapshotBuilder, Snapshot};
 use openraft::{SnapshotMeta, StorageError, StorageIOError, StoredMembership};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -19,26 +21,55 @@ pub trait Machine: Send + Sync + 'static {
     fn applied_entry(&self) -> Option<u64>;
 
     /// Carries out the commands of one committed entry, in order, and gives one reply for each.
-    /// Called again with the same entry after a crash, it must come to the same result.
+    /// Called again with the same entry after a crash, it must come to the same result. Only
+    /// commands that count come here; those that expired with a leader never do. On a witness
+    /// every payload is missing.
     ///
     /// # Errors
     /// A fault stops the node: skipping an entry would make it differ from the others.
-    fn apply(&self, entry: u64, commands: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, MachineFault>;
+    fn apply(&self, entry: EntryId, commands: &[Command]) -> Result<Vec<Vec<u8>>, MachineFault>;
 
     /// Makes everything applied so far durable, so that the entries before can be forgotten, and
-    /// describes it for a member that will catch up from it.
+    /// describes it for a member that will catch up from it. The description is small (under
+    /// 48 KiB); what it describes is fetched by the other side.
+    ///
+    /// # Errors
+    /// A fault stops the node.
     fn make_durable(&self) -> Result<Vec<u8>, MachineFault>;
 
-    /// Replaces the state by one that another member described.
-    fn install(&self, description: &[u8]) -> Result<(), MachineFault>;
+    /// Fetches from other members what a described state needs and this machine does not have.
+    /// Slow and resumable: called before [`Machine::install`], and again with a newer description
+    /// after a fault or a restart. Consensus goes on meanwhile, so entries may still be applied;
+    /// nothing fetched may count before `install`.
+    ///
+    /// # Errors
+    /// The leader is told, and tries again; the node goes on.
+    fn fetch(&self, _description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Replaces the state by the described one, for which [`Machine::fetch`] has been successful.
+    /// Consensus on this node waits for it: a machine that has much to fetch does so in `fetch`.
+    /// May be called again with the same description.
+    ///
+    /// # Errors
+    /// A fault stops the node.
+    fn install(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>>;
+
+    /// Asked at the leader about a command that another member handed over: does what the command
+    /// says of its origin fit the node it came from?
+    ///
+    /// # Errors
+    /// Why not; the proposer gets [`crate::ProposeFault::Refused`].
+    fn may_propose(&self, caller: u64, command: &Command) -> Result<(), String>;
 }
 
-/// The machine could not do its work on this node; the node stops.
+/// The machine could not do its work on this node.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct MachineFault(pub String);
 
-type Membership = StoredMembership<u64, BasicNode>;
+pub(crate) type Membership = StoredMembership<u64, Member>;
 
 /// Where the machine stands in the order, and the last snapshot.
 #[derive(Debug)]
@@ -52,7 +83,7 @@ struct Position {
 /// The durable snapshot pointer: what the machine had applied when it was last made durable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StoredSnapshot {
-    pub(crate) meta: SnapshotMeta<u64, BasicNode>,
+    pub(crate) meta: SnapshotMeta<u64, Member>,
     #[serde(with = "serde_bytes")]
     pub(crate) description: Vec<u8>,
 }
@@ -61,6 +92,9 @@ pub(crate) struct StoredSnapshot {
 pub(crate) struct MachineAdapter<M> {
     machine: Arc<M>,
     position: Arc<Mutex<Position>>,
+    standing: Arc<Standing>,
+    /// No threads: what would go to one is done at once.
+    inline: bool,
 }
 
 impl<M> Clone for MachineAdapter<M> {
@@ -68,14 +102,22 @@ impl<M> Clone for MachineAdapter<M> {
         Self {
             machine: self.machine.clone(),
             position: self.position.clone(),
+            standing: self.standing.clone(),
+            inline: self.inline,
         }
     }
 }
 
 impl<M: Machine> MachineAdapter<M> {
     /// Opens the snapshot pointer beside the log.
-    pub(crate) fn open(path: &Path, machine: Arc<M>) -> std::io::Result<Self> {
-        let (file, snapshot) = DoubleSlot::<StoredSnapshot>::open(path)?;
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        machine: Arc<M>,
+        standing: Arc<Standing>,
+        inline: bool,
+    ) -> std::io::Result<Self> {
+        let (file, snapshot) = DoubleSlot::<StoredSnapshot>::open(disk, path)?;
         let (applied, membership) = snapshot.as_ref().map_or_else(Default::default, |s| {
             (s.meta.last_log_id, s.meta.last_membership.clone())
         });
@@ -88,18 +130,16 @@ impl<M: Machine> MachineAdapter<M> {
         Ok(Self {
             machine,
             position: Arc::new(Mutex::new(position)),
+            standing,
+            inline,
         })
     }
 
     /// Index that the snapshot covers.
     pub(crate) fn snapshot_index(&self) -> Option<u64> {
-        self.position
-            .lock()
-            .snapshot
-            .as_ref()?
-            .meta
-            .last_log_id
-            .map(|id| id.index)
+        let position = self.position.lock();
+        let snapshot = position.snapshot.as_ref()?;
+        snapshot.meta.last_log_id.map(|id| id.index)
     }
 
     /// Moves the position forward to what the machine itself found on its disk.
@@ -111,25 +151,41 @@ impl<M: Machine> MachineAdapter<M> {
         }
     }
 
-    fn apply_entry(&self, entry: Entry<TypeConfig>) -> Result<Replies, StorageError<u64>> {
-        let mut replies = Replies::default();
+    /// Where the machine stands, and the last membership applied there.
+    pub(crate) fn position(&self) -> (Option<LogId<u64>>, Membership) {
+        let position = self.position.lock();
+        (position.applied, position.membership.clone())
+    }
+
+    /// Tells the node where the machine stands before consensus begins.
+    pub(crate) fn announce(&self) {
+        if let Some(applied) = self.position.lock().applied {
+            self.standing.applied(applied);
+        }
+    }
+
+    fn apply_entry(&self, entry: Entry<TypeConfig>) -> Result<(), StorageError<u64>> {
+        let log_id = entry.log_id;
         match entry.payload {
             EntryPayload::Blank => {}
             EntryPayload::Membership(membership) => {
-                self.position.lock().membership =
-                    StoredMembership::new(Some(entry.log_id), membership);
+                self.standing.membership_applied(log_id, &membership);
+                self.position.lock().membership = StoredMembership::new(Some(log_id), membership);
             }
+            // A batch of another reign is answered by `Standing::applied` below: it expired.
+            EntryPayload::Normal(batch) if batch.reign != log_id.leader_id => {}
             EntryPayload::Normal(batch) => {
-                let answered = self.machine.apply(entry.log_id.index, &batch.0);
-                let answered = answered
-                    .map_err(|e| StorageIOError::apply(entry.log_id, AnyError::error(e)))?;
-                replies.0 = answered
-                    .into_iter()
-                    .map(serde_bytes::ByteBuf::from)
-                    .collect();
+                let id = EntryId {
+                    index: log_id.index,
+                    term: log_id.leader_id.term,
+                };
+                let replies = self.machine.apply(id, &batch.commands);
+                let replies =
+                    replies.map_err(|e| StorageIOError::apply(log_id, AnyError::error(e)))?;
+                self.standing.answer(&batch, log_id.index, replies);
             }
         }
-        Ok(replies)
+        Ok(())
     }
 
     fn store(position: &mut Position, stored: StoredSnapshot) -> Result<(), StorageError<u64>> {
@@ -137,6 +193,17 @@ impl<M: Machine> MachineAdapter<M> {
         written.map_err(|e| StorageIOError::write_snapshot(None, AnyError::new(&e)))?;
         position.snapshot = Some(stored);
         Ok(())
+    }
+
+    async fn make_durable(&self) -> Result<Vec<u8>, StorageError<u64>> {
+        let machine = self.machine.clone();
+        let durable = if self.inline {
+            machine.make_durable()
+        } else {
+            let done = tokio::task::spawn_blocking(move || machine.make_durable()).await;
+            done.map_err(|e| StorageIOError::write_snapshot(None, AnyError::new(&e)))?
+        };
+        Ok(durable.map_err(|e| StorageIOError::write_snapshot(None, AnyError::error(e)))?)
     }
 }
 
@@ -146,22 +213,23 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineAdapter<M> {
     async fn applied_state(
         &mut self,
     ) -> Result<(Option<LogId<u64>>, Membership), StorageError<u64>> {
-        let position = self.position.lock();
-        Ok((position.applied, position.membership.clone()))
+        Ok(self.position())
     }
 
-    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Replies>, StorageError<u64>>
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<()>, StorageError<u64>>
     where
         I: IntoIterator<Item = Entry<TypeConfig>> + Send,
         I::IntoIter: Send,
     {
-        let mut replies = Vec::new();
+        let mut done = Vec::new();
         for entry in entries {
             let log_id = entry.log_id;
-            replies.push(self.apply_entry(entry)?);
+            self.apply_entry(entry)?;
             self.position.lock().applied = Some(log_id);
+            self.standing.applied(log_id);
+            done.push(());
         }
-        Ok(replies)
+        Ok(done)
     }
 
     async fn get_snapshot_builder(&mut self) -> Self {
@@ -176,24 +244,31 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineAdapter<M> {
 
     async fn install_snapshot(
         &mut self,
-        meta: &SnapshotMeta<u64, BasicNode>,
+        meta: &SnapshotMeta<u64, Member>,
         snapshot: Box<Cursor<Vec<u8>>>,
     ) -> Result<(), StorageError<u64>> {
+        let fault = |e| StorageIOError::write_snapshot(Some(meta.signature()), e);
         let description = snapshot.into_inner();
-        let mut position = self.position.lock();
-        let installed = self.machine.install(&description);
-        installed.map_err(|e| {
-            StorageIOError::write_snapshot(Some(meta.signature()), AnyError::error(e))
-        })?;
-        position.applied = meta.last_log_id;
-        position.membership = meta.last_membership.clone();
-        Self::store(
-            &mut position,
-            StoredSnapshot {
-                meta: meta.clone(),
-                description,
-            },
-        )
+        let installed = self.machine.install(description.clone()).await;
+        installed.map_err(|e| fault(AnyError::error(e)))?;
+        {
+            let mut position = self.position.lock();
+            position.applied = meta.last_log_id;
+            position.membership = meta.last_membership.clone();
+            let meta = meta.clone();
+            Self::store(&mut position, StoredSnapshot { meta, description })?;
+        }
+        // What was applied inside the snapshot was applied unseen.
+        self.standing.settle_all(&Outcome::Unseen);
+        let membership = &meta.last_membership;
+        if let Some(id) = membership.log_id() {
+            self.standing
+                .membership_applied(*id, membership.membership());
+        }
+        if let Some(last) = meta.last_log_id {
+            self.standing.applied(last);
+        }
+        Ok(())
     }
 
     async fn get_current_snapshot(
@@ -211,15 +286,8 @@ impl<M: Machine> RaftSnapshotBuilder<TypeConfig> for MachineAdapter<M> {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError<u64>> {
         // The position is read first: the machine may run ahead of it while it becomes durable,
         // and then more is durable than the pointer says, which is harmless.
-        let (applied, membership) = {
-            let position = self.position.lock();
-            (position.applied, position.membership.clone())
-        };
-        let machine = self.machine.clone();
-        let durable = tokio::task::spawn_blocking(move || machine.make_durable()).await;
-        let description = durable
-            .map_err(|e| StorageIOError::write_snapshot(None, AnyError::new(&e)))?
-            .map_err(|e| StorageIOError::write_snapshot(None, AnyError::error(e)))?;
+        let (applied, membership) = self.position();
+        let description = self.make_durable().await?;
         let index = applied.map_or(0, |id| id.index);
         let meta = SnapshotMeta {
             last_log_id: applied,
@@ -243,9 +311,4 @@ impl<M: Machine> RaftSnapshotBuilder<TypeConfig> for MachineAdapter<M> {
             snapshot: Box::new(Cursor::new(description)),
         })
     }
-}
-
-/// Reads the bytes of an entry, for the scan of memberships at start.
-pub(crate) fn decode_entry(bytes: &[u8]) -> std::io::Result<Entry<TypeConfig>> {
-    codec::from_slice(bytes)
 }

@@ -1,6 +1,8 @@
-//! The openraft type configuration. Commands and replies are opaque bytes here.
+//! The openraft type configuration, and what stands in an entry. Commands are opaque bytes here.
 
+use crate::runtime::Runtime;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -18,32 +20,114 @@ openraft::declare_raft_types!(
     /// Raft over batches of opaque commands.
     pub(crate) TypeConfig:
         D = Batch,
-        R = Replies,
+        R = (),
+        NodeId = u64,
+        Node = Member,
+        AsyncRuntime = Runtime,
 );
 
+/// What a member does in the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Holds everything and votes, once promoted.
+    #[default]
+    Voter,
+    /// Holds everything and never votes: a far site.
+    Learner,
+    /// Votes and holds events, never payloads; does not campaign.
+    Witness,
+}
+
+/// A member as the membership of the Raft log names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Where its peers reach it, `host:port`.
+    pub address: String,
+    /// What it does. A node of role [`Role::Voter`] votes only after its promotion.
+    pub role: Role,
+    /// Record number of its admission in the cluster log.
+    pub epoch: u64,
+}
+
+/// One command and what belongs to it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What is to be done, in the words of the machine.
+    #[serde(rename = "c", with = "serde_bytes")]
+    pub bytes: Vec<u8>,
+    /// Sealed key bytes. Never sent to a witness, which finds `None` here.
+    #[serde(rename = "p", with = "serde_bytes")]
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Command {
+    /// Bytes of command and payload together.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.payload.as_ref().map_or(0, Vec::len)
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Openraft traces entries; what is sealed in them has no place in a trace.
+        let payload = self.payload.as_ref().map(Vec::len);
+        write!(
+            f,
+            "Command({} bytes, payload {payload:?})",
+            self.bytes.len()
+        )
+    }
+}
+
+/// Where an entry stands in the one order of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryId {
+    /// Position in the Raft log.
+    pub index: u64,
+    /// Raft term in which it was appended.
+    pub term: u64,
+}
+
+/// The time in which one node leads: term and node together, because openraft lets a second node
+/// lead in the same term. Entries of one reign are consecutive in the log.
+pub(crate) type Reign = openraft::CommittedLeaderId<u64>;
+
+/// Number of one proposal.
+pub(crate) type ProposalId = [u8; 16];
+
 /// Application data of one entry.
+///
+/// It is meant for one reign. In an entry of another reign it has no effect: its proposers have
+/// been told, or will see, that it expired, and have proposed their commands again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Batch(#[serde(with = "shared_bytes")] pub(crate) Arc<[Vec<u8>]>);
+pub(crate) struct Batch {
+    #[serde(rename = "r")]
+    pub(crate) reign: Reign,
+    /// Ids of the commands, in their order.
+    #[serde(rename = "i")]
+    pub(crate) ids: Arc<[serde_bytes::ByteArray<16>]>,
+    #[serde(rename = "b")]
+    pub(crate) commands: Arc<[Command]>,
+}
 
-/// One reply for each command of a batch; empty for entries that carry none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Replies(pub(crate) Vec<serde_bytes::ByteBuf>);
-
-/// A shared list of byte strings, as a CBOR array of byte strings.
-mod shared_bytes {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::sync::Arc;
-
-    pub(super) fn serialize<S: Serializer>(list: &Arc<[Vec<u8>]>, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(list.iter().map(|bytes| serde_bytes::Bytes::new(bytes)))
+impl Batch {
+    /// True when a command here carries sealed key bytes.
+    pub(crate) fn has_payload(&self) -> bool {
+        self.commands.iter().any(|c| c.payload.is_some())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Arc<[Vec<u8>]>, D::Error> {
-        let list = Vec::<serde_bytes::ByteBuf>::deserialize(d)?;
-        Ok(list
-            .into_iter()
-            .map(serde_bytes::ByteBuf::into_vec)
-            .collect())
+    /// The same batch for a witness.
+    pub(crate) fn without_payloads(&self) -> Self {
+        let bare = self.commands.iter().map(|command| Command {
+            bytes: command.bytes.clone(),
+            payload: None,
+        });
+        Self {
+            reign: self.reign,
+            ids: self.ids.clone(),
+            commands: bare.collect(),
+        }
     }
 }
