@@ -12,6 +12,7 @@
 
 pub mod client;
 pub mod dice;
+pub mod fleet;
 pub mod linear;
 pub mod load;
 pub mod netns;

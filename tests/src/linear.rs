@@ -45,8 +45,12 @@ pub trait Model {
     fn effect(&self, state: &Self::State, ask: &Self::Ask) -> Self::State;
 
     /// True for an operation that never changes the state. An unknown one says nothing and is left
-    /// out; a known one may be left out of a report when the rest is impossible without it.
+    /// out.
     fn only_reads(&self, ask: &Self::Ask) -> bool;
+
+    /// True when an operation that was answered so changed nothing, whatever the state was. It may
+    /// be left out of a report when the rest is impossible without it.
+    fn left_alone(&self, ask: &Self::Ask, answer: &Self::Answer) -> bool;
 }
 
 /// How an operation ended.
@@ -113,7 +117,7 @@ pub enum Verdict<M: Model> {
 pub struct Violation<M: Model> {
     /// The object.
     pub object: String,
-    /// Operations up to the first return that nothing explains, without reads that do not matter.
+    /// Operations up to the first return that nothing explains, without those that do not matter.
     /// Those that were still open then have become [`Outcome::Unknown`]. In the order of calls.
     pub operations: Operations<M>,
     /// Every state in which the object may have been before that return.
@@ -254,14 +258,13 @@ fn prefix<A: Clone, R: Clone>(operations: &[Operation<A, R>], at: u64) -> Vec<Op
     part
 }
 
-/// Leaves out what the impossibility does not need. Only operations without which any order of the
-/// rest would still be one may go: reads, and effects that may as well never have happened. A read
-/// does not help another operation, so what is impossible with fewer reads is impossible.
+/// Leaves out what the impossibility does not need. Only operations that changed nothing may go:
+/// they help no other operation, so what is impossible without them is impossible with them.
 fn shorten<M: Model>(model: &M, mut operations: Operations<M>) -> Operations<M> {
-    let may_go = |o: &Operation<M::Ask, M::Answer>| model.only_reads(&o.ask);
-    let unknown_reads =
-        |o: &Operation<M::Ask, M::Answer>| may_go(o) && o.outcome == Outcome::Unknown;
-    operations.retain(|o| !unknown_reads(o));
+    let may_go = |o: &Operation<M::Ask, M::Answer>| match &o.outcome {
+        Outcome::Returned { answer, .. } => model.left_alone(&o.ask, answer),
+        Outcome::Unknown => model.only_reads(&o.ask),
+    };
     // Whole stretches first: a long history of harmless reads goes in a few walks.
     let mut stretch = operations.len().next_power_of_two();
     while stretch >= 1 {

@@ -117,6 +117,11 @@ impl Site {
         self.variables.retain(|(known, _)| known != name);
     }
 
+    /// The environment of nodes started from here on.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+
     /// Starts a node and waits until it serves.
     pub fn start(&self) -> Result<Node> {
         self.start_program(&strongroom()?)

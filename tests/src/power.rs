@@ -100,6 +100,15 @@ impl Site {
         Ok(())
     }
 
+    /// From here on nodes start without the shim.
+    pub fn without_shim(&mut self) {
+        for (name, _) in self.variables().to_vec() {
+            if name == "LD_PRELOAD" || name.starts_with("LOSSY_") {
+                self.unset(&name);
+            }
+        }
+    }
+
     fn control(&self) -> PathBuf {
         self.beside("fault-is-on")
     }

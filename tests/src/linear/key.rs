@@ -55,8 +55,10 @@ pub enum Answer {
 /// Why a rule said no, as far as a client can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No such object, or destroyed: before KMIP 2.0 both are Item Not Found.
-    Gone,
+    /// No such object.
+    NotFound,
+    /// It was destroyed; since KMIP 2.0 told apart from what never was.
+    Destroyed,
     /// The object is in a state in which this cannot be done.
     WrongState,
     /// Something of that name is there already.
@@ -137,6 +139,10 @@ impl Model for KeyLife {
             Ask::Get | Ask::StaleGet | Ask::Locate | Ask::ReadAttribute
         )
     }
+
+    fn left_alone(&self, ask: &Ask, answer: &Answer) -> bool {
+        self.only_reads(ask) || matches!(answer, Answer::Refused(_))
+    }
 }
 
 fn new_key(uid: Option<String>) -> Key {
@@ -153,7 +159,7 @@ fn before_create(ask: &Ask, answer: &Answer) -> Option<Option<Key>> {
         (Ask::Create, Answer::Created(uid)) => Some(Some(new_key(Some(uid.clone())))),
         (Ask::Create, _) => None,
         (Ask::Locate, Answer::Located(found)) => found.is_empty().then_some(None),
-        (_, Answer::Refused(Refusal::Gone)) => Some(None),
+        (_, Answer::Refused(Refusal::NotFound)) => Some(None),
         _ => None,
     }
 }
@@ -164,9 +170,11 @@ fn read(key: &Key, ask: &Ask, answer: &Answer) -> Option<Key> {
     match (ask, answer) {
         (Ask::Get, Answer::Key(_)) if is_destroyed => None,
         (Ask::Get | Ask::StaleGet, Answer::Key(digest)) => learn_material(key, *digest),
-        (Ask::Get, Answer::Refused(Refusal::Gone)) => is_destroyed.then(|| key.clone()),
+        (Ask::Get | Ask::StaleGet, Answer::Refused(Refusal::Destroyed)) => {
+            is_destroyed.then(|| key.clone())
+        }
         // A node that is behind may not know the key yet.
-        (Ask::StaleGet, Answer::Refused(Refusal::Gone)) => Some(key.clone()),
+        (Ask::StaleGet, Answer::Refused(Refusal::NotFound)) => Some(key.clone()),
         // Whether Locate names what is destroyed is for a storage status mask to say.
         (Ask::Locate, Answer::Located(found)) => match found.as_slice() {
             [] => is_destroyed.then(|| key.clone()),
@@ -207,7 +215,7 @@ fn changed(key: &Key, ask: &Ask) -> Result<Key, Refusal> {
     match (ask, key.phase) {
         (Ask::Create, _) => return Err(Refusal::NameTaken),
         (Ask::Get | Ask::StaleGet | Ask::Locate | Ask::ReadAttribute, _) => {}
-        (_, Phase::Destroyed) => return Err(Refusal::Gone),
+        (_, Phase::Destroyed) => return Err(Refusal::Destroyed),
         (Ask::Activate, Phase::PreActive) => after.phase = Phase::Active,
         (Ask::Activate, _) => return Err(Refusal::WrongState),
         (Ask::Revoke, Phase::Active) => after.phase = Phase::Deactivated,

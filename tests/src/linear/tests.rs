@@ -38,7 +38,8 @@ fn attribute(value: &str) -> Answer {
     Answer::Attribute(Some(value.into()))
 }
 
-const GONE: Answer = Answer::Refused(Refusal::Gone);
+const NOT_FOUND: Answer = Answer::Refused(Refusal::NotFound);
+const GONE: Answer = Answer::Refused(Refusal::Destroyed);
 
 /// Name, what the verdict is, and the operations.
 type Case = (&'static str, bool, Vec<KeyOperation>);
@@ -181,7 +182,16 @@ fn life_cases() -> Vec<Case> {
         (
             "a created key is lost",
             false,
-            vec![created(), returned(1, 20, 30, Ask::Get, GONE)],
+            vec![created(), returned(1, 20, 30, Ask::Get, NOT_FOUND)],
+        ),
+        (
+            "the tombstone of a destroyed key is lost",
+            false,
+            vec![
+                created(),
+                done(1, 20, 30, Ask::Destroy),
+                returned(1, 40, 50, Ask::Get, NOT_FOUND),
+            ],
         ),
         (
             "other bytes",
@@ -446,7 +456,8 @@ impl World {
 
     fn answer(&self, ask: &Ask) -> Answer {
         let refusals = [
-            Refusal::Gone,
+            Refusal::NotFound,
+            Refusal::Destroyed,
             Refusal::WrongState,
             Refusal::NameTaken,
             Refusal::AttributeExists,
