@@ -38,6 +38,8 @@ mod secret;
 mod slots;
 mod spki;
 pub mod store;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod vault;
 

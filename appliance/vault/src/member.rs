@@ -12,6 +12,8 @@ use crate::vault::{SecretFault, Vault};
 use crate::{CaFault, Validity};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use domain::{ClusterId, Fingerprint, NodeId, Time};
+use rustls::pki_types::CertificateDer;
+use rustls::server::ParsedCertificate;
 use x509_parser::oid_registry::OID_SIG_ECDSA_WITH_SHA256;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -108,6 +110,9 @@ impl MemberCertificate {
         if !rest.is_empty() {
             return Err(form("bytes follow the certificate"));
         }
+        // What TLS could not read is no certificate either, and TLS reads DER more strictly.
+        ParsedCertificate::try_from(&CertificateDer::from(der))
+            .map_err(|_| form("TLS cannot read it"))?;
         let node = node_of(&certificate).ok_or(form("its subject is not node-<number>"))?;
         let dns_name = member_dns_name(node, cluster);
         let names = certificate.subject_alternative_name().ok().flatten();

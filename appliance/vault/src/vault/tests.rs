@@ -3,6 +3,7 @@
 
 mod canary;
 mod failing_disk;
+mod transfer;
 
 use super::*;
 use crate::keys_file::KeysFileFault;
