@@ -432,11 +432,22 @@ impl Fleet {
                     return Err(error);
                 }
                 self.kill(number)?;
-                std::thread::sleep(LOOK_AGAIN);
+                self.approve_whoever_waits();
                 self.begin(number)?;
             }
         }
         Ok(())
+    }
+
+    /// A node that lost its memory may have to be let in anew, under a new number.
+    fn approve_whoever_waits(&mut self) {
+        for sponsor in self.running() {
+            let approved = self.cli(sponsor, &["cluster", "approve", "--all"]);
+            if approved.is_ok_and(|output| output.status.success()) {
+                break;
+            }
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
 
     fn is_stopped(&self, number: u8) -> bool {

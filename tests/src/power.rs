@@ -19,6 +19,8 @@ pub enum Fault {
     InputOutput,
     /// Syncs fail; what was written since the last one may be gone.
     InputOutputOnSync,
+    /// Each sync takes 150 ms more.
+    Slow,
 }
 
 impl Fault {
@@ -28,6 +30,7 @@ impl Fault {
             Self::NoSpaceAtAll => "enospc-all",
             Self::InputOutput => "eio",
             Self::InputOutputOnSync => "eio-sync",
+            Self::Slow => "slow",
         }
     }
 }

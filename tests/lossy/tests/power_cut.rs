@@ -286,6 +286,31 @@ fn faults_come_and_go_with_their_control_file() {
 }
 
 #[test]
+fn a_slow_disk_takes_its_time_and_loses_nothing() {
+    let took = |on: bool| {
+        let bench = Bench::new();
+        let control = bench.folder.path().join("slow-now");
+        if on {
+            fs::write(&control, "").unwrap();
+        }
+        let control = control.to_str().unwrap().to_owned();
+        let began = std::time::Instant::now();
+        let variables = [
+            ("LOSSY_FAIL", "slow"),
+            ("LOSSY_FAIL_WHEN", control.as_str()),
+        ];
+        bench.step("sync-both", &variables);
+        let took = began.elapsed();
+        bench.cut(0).unwrap();
+        assert_eq!(bench.file("file").as_deref(), Some("kept"));
+        took
+    };
+    let (slow, quick) = (took(true), took(false));
+    let extra = slow.saturating_sub(quick);
+    assert!(extra.as_millis() >= 150, "slow {slow:?}, else {quick:?}");
+}
+
+#[test]
 fn a_lying_sync_makes_nothing_durable() {
     for (part, left) in [("/file", None), ("elsewhere", Some("kept"))] {
         let bench = Bench::new();

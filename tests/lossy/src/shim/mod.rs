@@ -11,7 +11,8 @@
 //! * `LOSSY_STRICT_DIRS`: `1` (default): names need an fsync of their folder; `0`: like ext4, an
 //!   fsync of a file carries the names of its folder along.
 //! * `LOSSY_FAIL`: `enospc`: changes that need new space fail; `enospc-all`: every write fails
-//!   (copy-on-write disks); `eio`: writes and syncs fail; `eio-sync`: syncs fail.
+//!   (copy-on-write disks); `eio`: writes and syncs fail; `eio-sync`: syncs fail; `slow`: each sync
+//!   takes 150 ms more.
 //! * `LOSSY_FAIL_WHEN`: the fault is on while this file exists.
 //! * `LOSSY_FAIL_PATH`: only files whose path contains this.
 //! * `LOSSY_LIE`: syncs of files whose path contains this succeed and make nothing durable: the

@@ -33,6 +33,9 @@ pub(crate) struct Journal {
     graves: Vec<u8>,
 }
 
+/// What a sync of a slow disk takes: a busy spinning disk, far from the 2 ms of a good one.
+const SLOW_SYNC: std::time::Duration = std::time::Duration::from_millis(150);
+
 /// A fault that a control file switches on and off.
 struct Fault {
     kind: FaultKind,
@@ -47,6 +50,7 @@ enum FaultKind {
     NoSpaceAtAll,
     InputOutput,
     InputOutputOnSync,
+    Slow,
 }
 
 /// What a call is about to do, as far as faults care.
@@ -116,7 +120,8 @@ fn read_config() -> Option<Config> {
             b"enospc-all" => FaultKind::NoSpaceAtAll,
             b"eio" => FaultKind::InputOutput,
             b"eio-sync" => FaultKind::InputOutputOnSync,
-            _ => die("LOSSY_FAIL must be enospc, enospc-all, eio or eio-sync"),
+            b"slow" => FaultKind::Slow,
+            _ => die("LOSSY_FAIL must be enospc, enospc-all, eio, eio-sync or slow"),
         },
         when: CString::new(variable(c"LOSSY_FAIL_WHEN").unwrap_or_default()).unwrap_or_default(),
         path_part: variable(c"LOSSY_FAIL_PATH").unwrap_or_default(),
@@ -273,11 +278,16 @@ impl Config {
             (FaultKind::NoSpaceAtAll, Change::Grow | Change::Overwrite) => libc::ENOSPC,
             (FaultKind::InputOutput, _) => libc::EIO,
             (FaultKind::InputOutputOnSync, Change::Sync) => libc::EIO,
+            (FaultKind::Slow, Change::Sync) => 0,
             _ => return None,
         };
         let concerned = fault.path_part.is_empty() || contains(path, &fault.path_part);
         // SAFETY: `when` is a C string.
         let on = concerned && unsafe { libc::access(fault.when.as_ptr(), libc::F_OK) } == 0;
+        if on && fault.kind == FaultKind::Slow {
+            std::thread::sleep(SLOW_SYNC);
+            return None;
+        }
         on.then_some(errno)
     }
 

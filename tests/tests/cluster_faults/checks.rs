@@ -1,0 +1,124 @@
+//! What must hold after every round: one log and one state on all nodes, every log verifiable by a
+//! stranger and one the beginning of the other, and a record for every key that was served.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use tests::fleet::Fleet;
+use tests::node::strongroom;
+
+/// How long a fleet whose faults are over may take to be one again.
+pub(crate) const AGREE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Keys released, by node and identifier, as the nodes' access logs say.
+#[derive(Debug, Default)]
+pub(crate) struct Releases {
+    /// All of them.
+    pub(crate) all: BTreeMap<(u8, String), u64>,
+    /// Those that were answered from the past.
+    pub(crate) stale: BTreeSet<(u8, String)>,
+}
+
+/// All nodes agree, and each one's state is that of a full replay of its log.
+pub(crate) fn one_state(fleet: &mut Fleet) -> Result<()> {
+    let agreement = fleet.await_agreement(AGREE_WITHIN)?;
+    for node in fleet.members() {
+        let answer = fleet.json(node, &["state", "digest", "--replay"])?;
+        let (live, replay) = (answer.get("digest"), answer.get("replay"));
+        let same = live.is_some() && live == replay;
+        ensure!(
+            same,
+            "node {node}: the state is not that of a replay: {answer}"
+        );
+    }
+    println!(
+        "    agreed: {} records, root {}",
+        agreement.size, agreement.root
+    );
+    Ok(())
+}
+
+/// Exports from each node, verifies each, and proves with one memory that each log continues the
+/// one before, whichever node that was of. Gives what the access logs say.
+pub(crate) fn bundles(fleet: &Fleet, memory: &Path) -> Result<Releases> {
+    let mut releases = Releases::default();
+    for node in fleet.members() {
+        let bundle = fleet.site(node).beside("bundle");
+        let name = bundle.to_str().context("a path in UTF-8")?;
+        fleet.run(node, &["export", "--out", name])?;
+        let output = Command::new(strongroom()?)
+            .arg("verify")
+            .arg(&bundle)
+            .arg("--state")
+            .arg(memory)
+            .output()?;
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(
+            output.status.success(),
+            "the bundle of node {node} does not verify: {told}"
+        );
+        read_releases(node, &bundle.join("access"), &mut releases)?;
+        fs::remove_dir_all(&bundle)?;
+    }
+    Ok(releases)
+}
+
+fn read_releases(node: u8, folder: &Path, releases: &mut Releases) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "jsonl")
+        {
+            continue;
+        }
+        for line in fs::read_to_string(&path)?.lines() {
+            let record: Value = serde_json::from_str(line)?;
+            let Some(released) = find(&record, "Released") else {
+                continue;
+            };
+            let uid = released.get("uid").and_then(Value::as_str);
+            let uid = uid.with_context(|| format!("no uid in {line}"))?.to_owned();
+            if released.get("stale").is_some_and(|stale| !stale.is_null()) {
+                releases.stale.insert((node, uid.clone()));
+            }
+            *releases.all.entry((node, uid)).or_default() += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The value of a key, wherever in a document it stands.
+fn find<'a>(document: &'a Value, key: &str) -> Option<&'a Value> {
+    match document {
+        Value::Object(fields) => {
+            let here = fields.get(key);
+            here.or_else(|| fields.values().find_map(|value| find(value, key)))
+        }
+        Value::Array(values) => values.iter().find_map(|value| find(value, key)),
+        _ => None,
+    }
+}
+
+/// No audit, no key: what a client got from a node stands in that node's access log.
+pub(crate) fn every_release_is_recorded(
+    served: &BTreeMap<(u8, String), u64>,
+    releases: &Releases,
+) -> Result<()> {
+    for ((node, uid), count) in served {
+        let recorded = releases
+            .all
+            .get(&(*node, uid.clone()))
+            .copied()
+            .unwrap_or(0);
+        ensure!(
+            recorded >= *count,
+            "node {node} served {uid} {count} times and recorded {recorded}"
+        );
+    }
+    Ok(())
+}

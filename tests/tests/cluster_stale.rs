@@ -1,0 +1,90 @@
+//! Reads of a node that hears from no quorum: served for as long as the policy says, marked in the
+//! access log with their age, always the right bytes; and refused when the policy says never.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
+
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+use tests::fleet::client::{Ended, Endpoint, FailOver};
+use tests::fleet::{Fleet, Ground};
+use tests::linear::key::{Answer, Ask};
+use tests::netns::{Network, Place};
+
+/// A node that is cut off knows it after this long: leases and elections are over.
+const CUT_OFF_AFTER: Duration = Duration::from_secs(4);
+/// How long a fleet may take to be one again.
+const AGREE_WITHIN: Duration = Duration::from_secs(30);
+
+/// One client of one node.
+fn client(fleet: &Fleet, node: u8) -> Result<FailOver> {
+    let address = fleet.kmip(node);
+    let endpoints = vec![Endpoint { node, address }];
+    FailOver::new(1, endpoints, &fleet.identity("demo"), Instant::now())
+}
+
+/// Asks one node once, from where clients are.
+fn ask(fleet: &Fleet, node: u8, name: &str, uid: Option<&str>, ask: Ask) -> Result<Ended> {
+    let mut client = client(fleet, node)?;
+    let network = fleet.network().expect("this suite has a network");
+    network.inside(Place::Client, || client.ask(name, uid, ask))
+}
+
+#[test]
+fn a_node_cut_off_serves_what_it_may_and_says_so() -> Result<()> {
+    if let Err(why) = Network::possible() {
+        println!("SKIPPED: {why:#}");
+        return Ok(());
+    }
+    let mut fleet = Fleet::found(3, Ground::Namespaces)?;
+    let Ended::Said(Answer::Created(uid)) = ask(&fleet, 1, "kept", None, Ask::Create)? else {
+        anyhow::bail!("no key on a healthy cluster\n{}", fleet.tails());
+    };
+    let get = |fleet: &Fleet, node| ask(fleet, node, "kept", Some(&uid), Ask::Get);
+    let fresh = get(&fleet, 3)?;
+    ensure!(matches!(fresh, Ended::Said(Answer::Key(_))), "{fresh:?}");
+    for (policy, is_served) in [("always", true), ("never", false)] {
+        fleet.run(1, &["cluster", "offline-get", policy])?;
+        fleet.await_agreement(AGREE_WITHIN)?;
+        for other in [1, 2] {
+            let network = fleet.network().expect("namespaces were asked for");
+            network.cut(Place::Node(3), Place::Node(other))?;
+        }
+        std::thread::sleep(CUT_OFF_AFTER);
+        let stale = get(&fleet, 3)?;
+        let is_right = if is_served {
+            stale == fresh
+        } else {
+            !matches!(stale, Ended::Said(_))
+        };
+        ensure!(is_right, "policy {policy}: {stale:?}\n{}", fleet.tail(3));
+        let began = Instant::now();
+        let change = ask(&fleet, 3, "other", None, Ask::Create)?;
+        ensure!(
+            change == Ended::NotCarriedOut,
+            "a change without a quorum: {change:?}"
+        );
+        let took = began.elapsed();
+        ensure!(
+            took < Duration::from_secs(3),
+            "refused after {took:?}, not within two seconds"
+        );
+        let with_quorum = ask(&fleet, 1, policy, None, Ask::Create)?;
+        let made = matches!(with_quorum, Ended::Said(Answer::Created(_)));
+        ensure!(
+            made,
+            "the majority goes on: {with_quorum:?}\n{}",
+            fleet.tails()
+        );
+        let network = fleet.network().expect("namespaces were asked for");
+        network.heal()?;
+        fleet.await_agreement(AGREE_WITHIN)?;
+    }
+    let log = fleet.run(3, &["log", "show", "--view", "activity", "--json"])?;
+    let marked = log
+        .lines()
+        .filter(|line| line.contains(&uid) && line.contains("\"stale\""));
+    ensure!(
+        marked.count() == 1,
+        "one Get was answered from the past, the log says:\n{log}"
+    );
+    Ok(())
+}
