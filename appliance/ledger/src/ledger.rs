@@ -122,6 +122,12 @@ impl Ledger {
         self.segments.poisoned()
     }
 
+    /// What is needed to go on with the tree outside of this ledger.
+    #[must_use]
+    pub fn frontier(&self) -> Frontier {
+        self.tree.frontier()
+    }
+
     /// Root of the tree over all records.
     #[must_use]
     pub fn root(&self) -> Hash {

@@ -177,6 +177,12 @@ impl Tree {
         self.frontier.size()
     }
 
+    /// The roots of its complete subtrees.
+    #[must_use]
+    pub fn frontier(&self) -> Frontier {
+        self.frontier.clone()
+    }
+
     /// MTH of all leaves.
     #[must_use]
     pub fn root(&self) -> Hash {

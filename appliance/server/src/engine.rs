@@ -7,24 +7,30 @@
 
 use crate::access_log::{AccessLog, NotRecorded, Receipt};
 use crate::clock;
+use crate::contact::Contact;
 use crate::counters::Counters;
 use crate::locate::{self, Found, Query};
-use crate::machine::{LedgerMachine, Outcome, Proposal};
+use crate::machine::{LedgerMachine, Outcome};
 use crate::projections::{Projections, QueryFault};
 use crate::room::{NoRoom, Room};
-use cluster::{Cluster, ProposeFault};
+use cluster::{Cluster, NotReady, ProposeFault};
 use domain::{Access, AccessRecord, Actor, Ask, Attribute, AttributeInstance, Command, Denial};
-use domain::{Facts, Hash, Material, NodeId, ObjectType, Read, Time, Uid, Value, codec, tag};
+use domain::{Facts, Hash, Material, NodeId, ObjectType, Read, Stale, State, Time, Uid, Value};
+use domain::{codec, tag};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 use vault::{Secret, Vault};
 
-/// A command may find its epoch closed between sealing and apply; epochs change once a day, so one
-/// more try is enough and two are generous.
-const EPOCH_RETRIES_MAX: usize = 3;
+/// A command may find its epoch closed between sealing and apply. The KEK of the new one comes from
+/// another member, which takes a moment; three seconds are generous.
+const EPOCH_RETRIES_MAX: usize = 30;
 
 /// SHA-256 in the enumeration Hashing Algorithm (KMIP 2.1 §11.21).
 const HASHING_ALGORITHM_SHA256: u32 = 6;
+
+/// Pause before a command that met a new epoch is made again.
+const EPOCH_PAUSE: Duration = Duration::from_millis(100);
 
 /// Characters of an object's name, as a client wrote it, that a record keeps.
 const OBJECT_NAME_CHARS_MAX: usize = 64;
@@ -32,6 +38,9 @@ const OBJECT_NAME_CHARS_MAX: usize = 64;
 /// The world failed; nothing is said about the rules.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Fault {
+    /// No majority of the members can be reached, so nothing can be said that surely holds.
+    #[error("{0}")]
+    NotReady(#[from] NotReady),
     /// The change was not carried out, or it is not known whether it was.
     #[error("{0}")]
     NotWritten(#[from] ProposeFault),
@@ -113,6 +122,17 @@ impl<T> Pending<T> {
     }
 }
 
+/// Whether an object may be read from a state that may be old.
+fn permit_stale(
+    state: &State,
+    object: &domain::Object,
+    stale: Option<Stale>,
+) -> Result<(), Denial> {
+    stale.map_or(Ok(()), |stale| {
+        domain::permit_offline(state, object, stale.age_seconds)
+    })
+}
+
 /// Key material on its way out.
 #[derive(Debug)]
 pub struct Released {
@@ -132,6 +152,9 @@ pub struct Engine {
     projections: Projections,
     room: Room,
     counters: Counters,
+    contact: Contact,
+    /// One step of a rotation at a time.
+    rotation_turn: tokio::sync::Mutex<()>,
     /// The latest time handed out: a clock that goes back does not take time with it (ABUSE A23).
     ratchet: AtomicI64,
 }
@@ -175,8 +198,9 @@ impl Engine {
             projections,
             room,
         } = parts;
-        let latest = machine.state().latest_time().0;
-        let ratchet = AtomicI64::new(latest);
+        let latest = machine.state().latest_time();
+        let ratchet = AtomicI64::new(latest.0);
+        let contact = Contact::since(latest);
         let counters = Counters::default();
         Self {
             node,
@@ -187,6 +211,8 @@ impl Engine {
             projections,
             room,
             counters,
+            contact,
+            rotation_turn: tokio::sync::Mutex::new(()),
             ratchet,
         }
     }
@@ -231,6 +257,16 @@ impl Engine {
         &self.counters
     }
 
+    /// The last word of a quorum.
+    pub fn contact(&self) -> &Contact {
+        &self.contact
+    }
+
+    /// Held by whoever does a step of a rotation on this node.
+    pub(crate) fn rotation_turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.rotation_turn
+    }
+
     /// Whether a transition by date waits to be carried out.
     pub fn is_due(&self) -> bool {
         self.machine
@@ -252,31 +288,44 @@ impl Engine {
         ask: Ask,
         material: Option<&Secret>,
     ) -> Result<Outcome, Refusal> {
+        self.change_once(actor, ask, material, None).await
+    }
+
+    /// As [`Engine::change`]; a repetition with the same `once` has no further effect and the
+    /// outcome of the first.
+    pub async fn change_once(
+        &self,
+        actor: &Actor,
+        ask: Ask,
+        material: Option<&Secret>,
+        once: Option<Hash>,
+    ) -> Result<Outcome, Refusal> {
         for _ in 0..EPOCH_RETRIES_MAX {
             let now = self.now();
-            let admitted = domain::admit(&self.machine.state(), actor, &ask, now);
-            let needs = match admitted {
+            let needs = match self.admit(actor, &ask, now).await? {
                 Ok(needs) => needs,
                 Err(denial) => return Err(self.deny(actor, ask.name(), ask.uid(), denial)?),
             };
             if needs.uid {
                 self.room.for_new_objects()?;
             }
-            let (facts, sealed) = self.supply(&needs, material, now)?;
+            let (mut facts, payload) = self.supply(&needs, material, now)?;
+            (facts.once, facts.node) = (once, Some(self.node));
             let command = Command {
                 actor: actor.clone(),
                 time: now,
                 ask: ask.clone(),
                 facts,
             };
-            let proposal = Proposal {
-                command,
-                sealed: sealed.map(serde_bytes::ByteBuf::from),
-            };
-            let reply = self.cluster.propose(codec::to_vec(&proposal)).await?;
+            let bytes = codec::to_vec(&command);
+            let reply = self
+                .cluster
+                .propose(cluster::Command { bytes, payload })
+                .await?;
             let outcome: Outcome = codec::from_slice(&reply).map_err(vault_fault)?;
             match outcome.refused {
-                Some(Denial::StaleEpoch { .. }) => {}
+                // This node has the KEK of the new epoch soon (`jobs::ring`).
+                Some(Denial::StaleEpoch { .. }) => tokio::time::sleep(EPOCH_PAUSE).await,
                 Some(denial) => {
                     return Err(Refusal::Denied {
                         denial,
@@ -287,6 +336,40 @@ impl Engine {
             }
         }
         Err(Fault::Vault("the object epoch changes faster than objects are made".into()).into())
+    }
+
+    /// Asks the rules before anything is proposed. A state that is behind may refuse what the
+    /// cluster would grant, so a refusal counts only when it stands after all that was committed
+    /// before this moment.
+    async fn admit(
+        &self,
+        actor: &Actor,
+        ask: &Ask,
+        now: Time,
+    ) -> Result<Result<domain::Needs, Denial>, Fault> {
+        let admitted = domain::admit(&self.machine.state(), actor, ask, now);
+        if admitted.is_ok() {
+            return Ok(admitted);
+        }
+        self.cluster.read_barrier().await?;
+        Ok(domain::admit(&self.machine.state(), actor, ask, now))
+    }
+
+    /// Makes sure that what is read now is not older than this moment. When no quorum answers, says
+    /// how old it may be; whether that may be served is for the rules to say.
+    async fn freshness(&self) -> Option<Stale> {
+        // Who knows that no quorum answers does not make each reader wait to find out.
+        let is_cut_off = self.contact.is_cut_off(self.cluster.quorum_contact());
+        if !is_cut_off && self.cluster.read_barrier().await.is_ok() {
+            self.contact.heard();
+            return None;
+        }
+        if !is_cut_off {
+            self.contact.is_lost();
+        }
+        Some(Stale {
+            age_seconds: self.contact.age_seconds(),
+        })
     }
 
     /// Makes what a command needs from outside the rules: an identifier and sealed material.
@@ -339,10 +422,12 @@ impl Engine {
         uid: &Uid,
         form: impl FnOnce(ObjectType, &[Attribute]) -> Result<F, Denial>,
     ) -> Result<Pending<(Released, F)>, Refusal> {
+        let stale = self.freshness().await;
         let now = self.now();
         let permitted = {
             let state = self.machine.state();
             domain::permit(&state, actor, Read::Material, uid, now).and_then(|object| {
+                permit_stale(&state, object, stale)?;
                 let form = form(object.object_type(), &object.attributes(now))?;
                 Ok((state.records(), object.material().copied(), form))
             })
@@ -358,10 +443,7 @@ impl Engine {
             }
             opened => opened?,
         };
-        let access = Access::Released {
-            uid: *uid,
-            stale: None,
-        };
+        let access = Access::Released { uid: *uid, stale };
         let receipt = self.record(actor, seen, now, access)?;
         let released = Released {
             uid: *uid,
@@ -437,18 +519,18 @@ impl Engine {
         read: Read,
         uid: &Uid,
     ) -> Result<Pending<Vec<AttributeInstance>>, Refusal> {
+        let stale = self.freshness().await;
         let now = self.now();
         let permitted = {
             let state = self.machine.state();
-            domain::permit(&state, actor, read, uid, now)
-                .map(|object| (state.records(), object.instances(now)))
+            domain::permit(&state, actor, read, uid, now).and_then(|object| {
+                permit_stale(&state, object, stale)?;
+                Ok((state.records(), object.instances(now)))
+            })
         };
         match permitted {
             Ok((seen, attributes)) => {
-                let access = Access::AttributesRead {
-                    uid: *uid,
-                    stale: None,
-                };
+                let access = Access::AttributesRead { uid: *uid, stale };
                 let receipt = self.record(actor, seen, now, access)?;
                 Ok(Pending {
                     answer: attributes,
@@ -471,8 +553,9 @@ impl Engine {
         actor: &Actor,
         query: &Query,
     ) -> Result<Pending<Found>, Refusal> {
+        let stale = self.freshness().await;
         let now = self.now();
-        if self.is_due() {
+        if stale.is_none() && self.is_due() {
             let node = Actor::Node(self.node);
             Box::pin(self.change(&node, Ask::ApplySchedule, None)).await?;
         }
@@ -484,7 +567,7 @@ impl Engine {
         let count = u32::try_from(found.uids.len()).unwrap_or(u32::MAX);
         let access = Access::Located {
             found: count,
-            stale: None,
+            stale,
         };
         let receipt = self.record(actor, seen, now, access)?;
         Ok(Pending {

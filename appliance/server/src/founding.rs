@@ -54,6 +54,11 @@ pub(crate) fn found_vault(layout: &Layout, credential: Credential) -> anyhow::Re
 impl Founder<'_> {
     /// Does what is not done yet of the first start.
     pub(crate) async fn complete(&self, users: &[Name]) -> anyhow::Result<()> {
+        self.certificates()?;
+        if self.engine.node() != FIRST_NODE {
+            // It came by a ticket: the cluster has been founded, and its log names this node.
+            return Ok(());
+        }
         let node = Actor::Node(FIRST_NODE);
         // A node records its first start when it is complete, so before that record it is not.
         let unfinished = {
@@ -64,7 +69,7 @@ impl Founder<'_> {
         };
         if self.engine.machine().state().cluster().is_none() {
             let cluster = self.engine.vault().cluster();
-            let origin = cluster_origin(cluster);
+            let origin = cluster_origin(cluster, 1);
             let ask = Ask::FoundCluster {
                 cluster,
                 origin,
@@ -72,13 +77,12 @@ impl Founder<'_> {
             };
             self.engine.change(&node, ask, None).await?;
         }
+        if !unfinished {
+            return Ok(());
+        }
         self.log_key(&node).await?;
         self.slots(&node).await?;
-        self.certificates()?;
-        if unfinished {
-            self.first_users(&node, users).await?;
-        }
-        Ok(())
+        self.first_users(&node, users).await
     }
 
     async fn log_key(&self, node: &Actor) -> anyhow::Result<()> {
@@ -99,7 +103,7 @@ impl Founder<'_> {
 
     async fn slots(&self, node: &Actor) -> anyhow::Result<()> {
         for slot in self.engine.vault().slots() {
-            let name = slot_name(slot.id);
+            let name = slot_name(FIRST_NODE, slot.id);
             let recorded = self
                 .engine
                 .machine()
@@ -164,9 +168,50 @@ impl Founder<'_> {
     }
 }
 
-/// Name of a slot in the log.
-pub(crate) fn slot_name(id: vault::SlotId) -> Name {
-    Name::parse(&format!("slot-{}", id.0)).expect("a number makes a name")
+/// Name of a slot in the log: each node has slots of its own.
+pub(crate) fn slot_name(node: NodeId, id: vault::SlotId) -> Name {
+    let name = match node {
+        FIRST_NODE => format!("slot-{}", id.0),
+        NodeId(node) => format!("node-{node}-slot-{}", id.0),
+    };
+    Name::parse(&name).expect("numbers make a name")
+}
+
+/// Validity of a CA.
+pub(crate) fn authority_validity() -> Validity {
+    validity(CA_DAYS)
+}
+
+/// Validity of the certificate of a member.
+pub(crate) fn member_validity() -> Validity {
+    validity(CERTIFICATE_DAYS)
+}
+
+/// Makes sure that this node can prove to the others who it is: the founder makes the cluster CA
+/// and certifies itself, who joined has its certificate already.
+pub(crate) fn member_identity(vault: &Vault, me: NodeId) -> anyhow::Result<()> {
+    if vault
+        .member_certificate()
+        .context("member certificate")?
+        .is_some()
+    {
+        return Ok(());
+    }
+    let ca = match vault.cluster_ca() {
+        Ok(ca) => ca,
+        Err(vault::CaFault::NoClusterCa) => {
+            let name = format!(
+                "Strongroom Cluster CA {}",
+                &vault.cluster().to_string()[..8]
+            );
+            vault.create_cluster_ca(&name, authority_validity())?
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let identity = vault.node_identity()?;
+    let issued = ca.issue_member(&identity.spki, me, member_validity())?;
+    vault.install_member_certificate(&issued.der)?;
+    Ok(())
 }
 
 fn validity(days: i64) -> Validity {

@@ -60,6 +60,21 @@ impl Layout {
         self.root.join("data/projections")
     }
 
+    /// Who this node is and where the others are.
+    pub fn place(&self) -> PathBuf {
+        self.root.join("data/place.json")
+    }
+
+    /// What is kept when logs differ.
+    pub fn evidence(&self) -> PathBuf {
+        self.root.join("data/evidence")
+    }
+
+    /// Turns the clock of a `dev` node by so many seconds, for tests.
+    pub fn clock_offset(&self) -> PathBuf {
+        self.root.join("clock-offset")
+    }
+
     /// Certificate of the Local CA.
     pub fn ca_certificate(&self) -> PathBuf {
         self.root.join("ca.pem")

@@ -7,6 +7,7 @@
 
 pub mod access_log;
 mod clock;
+mod contact;
 pub mod counters;
 pub mod doors;
 pub mod engine;
@@ -16,6 +17,7 @@ pub mod jobs;
 pub mod layout;
 mod locate;
 pub mod machine;
+mod member;
 pub mod metrics;
 pub mod node;
 pub mod notary;

@@ -5,24 +5,17 @@
 //! entries since the last durable point are applied again. Their records must then come out byte
 //! for byte as they stand in the log; anything else stops the node.
 
-use cluster::{Machine, MachineFault};
-use domain::{Command, Denial, Event, Record, State, Uid, codec};
+use crate::member::catch_up::{self, Described, Source};
+use cluster::peers::BoxFuture;
+use cluster::{EntryId, Machine, MachineFault};
+use domain::{Command, Denial, Event, NodeId, Record, State, Uid, codec};
 use ledger::{Checkpoint, Ledger, SegmentsConfig, SegmentsReader, StdDisk};
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use vault::store::{SealedStore, StoreOp};
-
-/// A command on its way through the Raft log, with the sealed bytes that the ledger never sees.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Proposal {
-    /// What is asked.
-    pub command: Command,
-    /// Sealed material of a new object.
-    pub sealed: Option<serde_bytes::ByteBuf>,
-}
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +60,16 @@ pub struct LedgerMachine {
     expected: Mutex<VecDeque<Vec<u8>>>,
     found: Option<u64>,
     progress: watch::Sender<Progress>,
+    /// Held while an entry is applied, so that log, store and state are seen at one entry.
+    turn: Mutex<Turn>,
+    /// Where what is missing can be had; set when the way to the other members is known.
+    source: OnceLock<Arc<dyn Source>>,
+}
+
+/// Which entry was carried out last.
+#[derive(Debug)]
+struct Turn {
+    entry: u64,
 }
 
 impl std::fmt::Debug for LedgerMachine {
@@ -133,7 +136,17 @@ impl LedgerMachine {
             expected: Mutex::new(replay.expected),
             found: (replay.durable_entry > 0).then_some(replay.durable_entry),
             progress: watch::Sender::new(Progress { size, urgent: 0 }),
+            turn: Mutex::new(Turn {
+                entry: replay.durable_entry,
+            }),
+            source: OnceLock::new(),
         })
+    }
+
+    /// Names where missing records and objects can be had from; once, at start.
+    pub(crate) fn set_source(&self, source: Arc<dyn Source>) {
+        // A second call would be a second start of the same machine, which `node` does not do.
+        drop(self.source.set(source));
     }
 
     /// The state, for reading. Held only while a decision is made.
@@ -161,23 +174,26 @@ impl LedgerMachine {
         self.progress.subscribe()
     }
 
-    fn carry_out(&self, entry: u64, commands: &[Vec<u8>]) -> Result<Applied, MachineFault> {
+    fn carry_out(
+        &self,
+        entry: u64,
+        commands: &[cluster::Command],
+    ) -> Result<Applied, MachineFault> {
         let mut applied = Applied::default();
         let mut state = self.state.write();
-        for bytes in commands {
+        for proposed in commands {
             // A command that cannot be read would be skipped by this version and perhaps not by
             // the next: that is a fault of the node, never an empty answer.
-            let proposal: Proposal = codec::from_slice(bytes)
+            let command: Command = codec::from_slice(&proposed.bytes)
                 .map_err(|e| MachineFault(format!("entry {entry}: {e}")))?;
-            let Proposal { command, sealed } = proposal;
             let mut outcome = Outcome {
-                created: None,
+                created: repeated(&state, &command),
                 refused: None,
             };
             for event in domain::decide(&state, &command) {
                 applied.urgent |= is_urgent(&event);
                 note(&event, &mut outcome);
-                applied.store_op(&event, sealed.as_ref().map(|s| s.as_slice()));
+                applied.store_op(&event, proposed.payload.as_deref());
                 let record = Record::new(entry, &command, event);
                 applied.records.push(codec::to_vec(&record));
                 state.evolve(&record);
@@ -240,6 +256,12 @@ impl Applied {
     }
 }
 
+/// What a command that was carried out already has created then.
+fn repeated(state: &State, command: &Command) -> Option<Uid> {
+    let once = command.facts.once?;
+    state.repeated(&command.actor, &once).flatten()
+}
+
 fn note(event: &Event, outcome: &mut Outcome) {
     match event {
         Event::ObjectCreated { uid, .. } => outcome.created = Some(*uid),
@@ -269,12 +291,24 @@ impl Machine for LedgerMachine {
         self.found
     }
 
-    fn apply(&self, entry: u64, commands: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, MachineFault> {
+    fn apply(
+        &self,
+        entry: EntryId,
+        commands: &[cluster::Command],
+    ) -> Result<Vec<Vec<u8>>, MachineFault> {
+        let entry = entry.index;
+        let mut turn = self.turn.lock();
+        if entry <= turn.entry && self.found.is_none_or(|found| entry > found) {
+            // It came with what another member sent: nobody here waits for its replies.
+            return Ok(vec![Vec::new(); commands.len()]);
+        }
         let applied = self.carry_out(entry, commands)?;
         let size = self.append(entry, applied.records)?;
         self.store
             .apply(entry, &applied.store)
             .map_err(|e| MachineFault(e.to_string()))?;
+        turn.entry = entry;
+        drop(turn);
         self.progress.send_modify(|progress| {
             progress.size = size;
             if applied.urgent {
@@ -287,27 +321,83 @@ impl Machine for LedgerMachine {
     fn make_durable(&self) -> Result<Vec<u8>, MachineFault> {
         let fault = |e: &dyn std::fmt::Display| MachineFault(e.to_string());
         // The log first: the store must never know of an entry that the log has lost.
-        let (size, root) = {
-            let mut ledger = self.ledger.lock();
-            ledger.sync().map_err(|e| fault(&e))?;
-            (ledger.size(), ledger.root())
-        };
+        self.ledger.lock().sync().map_err(|e| fault(&e))?;
         self.store.flush().map_err(|e| fault(&e))?;
-        Ok(codec::to_vec(&(size, domain::Hash::from_bytes(root.0))))
+        let described = {
+            let turn = self.turn.lock();
+            let ledger = self.ledger.lock();
+            Described {
+                entry: turn.entry,
+                size: ledger.size(),
+                root: domain::Hash::from_bytes(ledger.root().0),
+            }
+        };
+        Ok(codec::to_vec(&described))
     }
 
-    fn install(&self, description: &[u8]) -> Result<(), MachineFault> {
-        let described: Result<(u64, domain::Hash), _> = codec::from_slice(description);
-        let (size, root) = described.map_err(|e| MachineFault(e.to_string()))?;
-        let ledger = self.ledger.lock();
-        if ledger.size() >= size
-            && ledger.root_at(size).ok() == Some(ledger::Hash(*root.as_bytes()))
-        {
+    fn install(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
+        Box::pin(async move {
+            let described: Described =
+                codec::from_slice(&description).map_err(|e| MachineFault(e.to_string()))?;
+            let source = self.source.get().cloned();
+            let source = source
+                .ok_or_else(|| MachineFault("no way to the other members is known yet".into()))?;
+            catch_up::install(self, &*source, &described)
+                .await
+                .map_err(|e| MachineFault(e.to_string()))
+        })
+    }
+
+    fn may_propose(&self, caller: u64, command: &cluster::Command) -> Result<(), String> {
+        let said: Command = codec::from_slice(&command.bytes).map_err(|e| e.to_string())?;
+        if said.facts.node == Some(NodeId(caller)) {
             return Ok(());
         }
-        Err(MachineFault(format!(
-            "a snapshot of {size} records with root {root} was offered, and this node holds other \
-             records; a member of a cluster of one cannot fetch them from anywhere"
-        )))
+        Err(format!(
+            "node {caller} sent a command that names node {:?} as its origin",
+            said.facts.node.map(|node| node.0)
+        ))
+    }
+}
+
+impl LedgerMachine {
+    /// Takes records that another member sent and that were checked against its signed head; they
+    /// are in the log from then on and in the state after [`LedgerMachine::adopt`].
+    pub(crate) fn take_records(&self, records: &[Vec<u8>]) -> Result<u64, ledger::Fault> {
+        self.ledger.lock().append(records)
+    }
+
+    /// Brings the state to the end of the log; `entry` is where the sealed store stands.
+    pub(crate) fn adopt(&self, entry: u64) -> Result<(), MachineFault> {
+        let fault = |e: &dyn std::fmt::Display| MachineFault(e.to_string());
+        let mut turn = self.turn.lock();
+        let reader = {
+            let mut ledger = self.ledger.lock();
+            ledger.sync().map_err(|e| fault(&e))?;
+            ledger.reader()
+        };
+        let mut expected = self.expected.lock();
+        expected.clear();
+        let mut state = self.state.write();
+        for n in state.records()..reader.size() {
+            let bytes = reader.read(n).map_err(|e| fault(&e))?;
+            let record: Record = codec::from_slice(&bytes).map_err(|e| fault(&e))?;
+            if record.entry <= entry {
+                state.evolve(&record);
+            } else {
+                expected.push_back(bytes);
+            }
+        }
+        drop(state);
+        turn.entry = turn.entry.max(entry);
+        let size = reader.size();
+        self.progress
+            .send_modify(|progress| (progress.size, progress.urgent) = (size, size));
+        Ok(())
+    }
+
+    /// The last entry carried out.
+    pub(crate) fn entry(&self) -> u64 {
+        self.turn.lock().entry
     }
 }

@@ -1,24 +1,30 @@
 //! A node, from an empty folder to open doors, in the order in which things must happen.
 //!
-//! unlock the vault → log key → sealed store → cluster log and state → Raft → access log → search
-//! indexes → engine → founding (first start only) → jobs → doors. Going down is the reverse.
+//! unlock the vault → who this node is → log key → sealed store → cluster log and state → ways to
+//! the other members → Raft → access log → search indexes → engine → the cluster's port → founding
+//! (first start of the first node only) → jobs → doors. Going down is the reverse.
 
 use crate::access_log::AccessLog;
-use crate::doors::control::ControlDoor;
+use crate::doors::control::{Control, ControlDoor};
 use crate::doors::kmip::{KmipDoor, UserField};
 use crate::doors::web::WebDoor;
 use crate::engine::{Engine, Parts};
-use crate::founding::{self, FIRST_NODE};
-use crate::jobs;
+use crate::founding;
+use crate::jobs::{self, cosign::Cosigner};
 use crate::layout::Layout;
 use crate::machine::LedgerMachine;
+use crate::member::colleagues::Colleagues;
+use crate::member::desk::Desk;
+use crate::member::gate::Gate;
+use crate::member::place::Place;
 use crate::notary::Notary;
 use crate::projections::Projections;
 use crate::room::Room;
 use crate::tls;
 use anyhow::{Context, bail};
-use cluster::{Cluster, ClusterConfig};
-use domain::{Actor, Ask};
+use cluster::peers::{Listener, Net, PeerTls, Peers, TokioNet};
+use cluster::{Cluster, ClusterConfig, Member, Role, Timing};
+use domain::{Actor, Ask, NodeId};
 use ledger::{Ledger, SegmentsConfig, StdDisk};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +37,9 @@ use vault::{Credential, KeysFileFault, UnlockFault, Vault};
 /// Time that open requests get to finish when the node is told to stop.
 const DRAIN_TIME: Duration = Duration::from_millis(300);
 
+/// Time to say in the cluster log that the node starts or stops.
+const ANNOUNCE_TIME: Duration = Duration::from_secs(1);
+
 /// How a node is to run.
 #[derive(Debug)]
 pub struct Settings {
@@ -40,6 +49,9 @@ pub struct Settings {
     pub kmip: SocketAddr,
     /// Address of the web port.
     pub web: SocketAddr,
+    /// Address of the cluster port; with port 0 the port of the last start is used again, or a free
+    /// one is taken at the first.
+    pub peer: SocketAddr,
     /// Field of a client certificate that names the user.
     pub user_field: UserField,
     /// Users that the founding of a cluster makes, with certificates in the clients folder.
@@ -53,6 +65,8 @@ pub struct Node {
     pub kmip: SocketAddr,
     /// Where the web port is.
     pub web: SocketAddr,
+    /// This node's number.
+    pub id: NodeId,
     /// The engine, for the program around it.
     pub engine: Arc<Engine>,
     layout: Layout,
@@ -70,30 +84,39 @@ impl Node {
             .with_context(|| format!("making {}", layout.root().display()))?;
         let lock = lock(&layout)?;
         let vault = Arc::new(unlock(&layout, credential)?);
-        let notary = Arc::new(notary(&vault, &layout)?);
-        let engine = Arc::new(assemble(&layout, vault, &notary).await?);
+        let (place, listener) = settle(&layout, settings.peer).await?;
+        founding::member_identity(&vault, place.id())?;
+        let parts = assemble(&layout, vault, &place).await?;
+        let (engine, notary) = (&parts.engine, &parts.notary);
+        let (stop, stopped) = watch::channel(false);
+        let desk = Arc::new(Desk::new(engine.clone(), parts.cosigner.clone()));
+        let answerer = engine.cluster().answerer(desk);
+        let peers = parts.colleagues.peers().clone();
+        let serving = stopped.clone();
+        tokio::spawn(async move { peers.serve(listener, answerer, serving).await });
         let founder = founding::Founder {
-            engine: &engine,
-            notary: &notary,
+            engine,
+            notary,
             layout: &layout,
         };
         founder.complete(&settings.first_users).await?;
-        let (stop, stopped) = watch::channel(false);
-        jobs::start(&engine, &notary, &stopped);
-        let (kmip, web) = open_doors(&settings, &engine, &notary, &stopped).await?;
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let started = Ask::StartNode {
-            node: FIRST_NODE,
-            version,
-            format: domain::FORMAT,
+        let tools = jobs::Tools {
+            engine,
+            notary,
+            cosigner: &parts.cosigner,
+            colleagues: &parts.colleagues,
+            layout: &layout,
+            address: place.address.clone(),
         };
-        engine
-            .change(&Actor::Node(FIRST_NODE), started, None)
-            .await?;
+        let announced = jobs::start(&tools, &stopped);
+        let (kmip, web) = open_doors(&settings, &parts, &stopped).await?;
+        // Without a quorum it takes longer; the doors are open and say how old their answers are.
+        drop(tokio::time::timeout(ANNOUNCE_TIME, announced).await);
         Ok(Self {
             kmip,
             web,
-            engine,
+            id: place.id(),
+            engine: engine.clone(),
             layout,
             stop,
             _lock: lock,
@@ -109,13 +132,12 @@ impl Node {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
         tokio::time::sleep(DRAIN_TIME).await;
-        let node = Actor::Node(FIRST_NODE);
-        let recorded = self
-            .engine
-            .change(&node, Ask::StopNode { node: FIRST_NODE }, None)
-            .await;
-        if let Err(e) = recorded {
-            tracing::warn!("the stop was not recorded: {e}");
+        let (node, actor) = (self.id, Actor::Node(self.id));
+        let recorded = self.engine.change(&actor, Ask::StopNode { node }, None);
+        match tokio::time::timeout(ANNOUNCE_TIME, recorded).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(e)) => tracing::warn!("the stop was not recorded: {e}"),
+            Err(_) => tracing::warn!("the stop was not recorded: no quorum answered"),
         }
         self.engine.cluster().shutdown().await;
         let machine = self.engine.machine().clone();
@@ -164,36 +186,90 @@ fn unlock(layout: &Layout, credential: Credential) -> anyhow::Result<Vault> {
     }
 }
 
-fn notary(vault: &Vault, layout: &Layout) -> anyhow::Result<Notary> {
+/// Who this node is, and the cluster's port. Its address is kept, because the others have it.
+async fn settle(layout: &Layout, wanted: SocketAddr) -> anyhow::Result<(Place, Box<dyn Listener>)> {
+    let file = layout.place();
+    let mut place = Place::read(&file).with_context(|| format!("reading {}", file.display()))?;
+    let mut address = wanted.to_string();
+    if wanted.port() == 0 && !place.address.is_empty() {
+        address.clone_from(&place.address);
+    }
+    let listener = TokioNet.listen(&address).await;
+    let listener = listener.with_context(|| format!("opening the cluster port at {address}"))?;
+    if place.address != listener.local_address() {
+        place.address = listener.local_address();
+        place.write(&file)?;
+    }
+    Ok((place, listener))
+}
+
+fn notary(vault: &Vault, layout: &Layout, me: NodeId) -> anyhow::Result<Notary> {
     let signer = vault.log_signer().context("log key")?;
     let (cluster_log, access_log) = (layout.cluster_log(), layout.access_log());
     Ok(Notary::new(
         signer,
         vault.cluster(),
-        FIRST_NODE,
+        me,
         &cluster_log,
         &access_log,
     )?)
 }
 
+/// The first member, as consensus knows it; its record is the first of the log.
+fn founder(place: &Place) -> Member {
+    Member {
+        address: place.address.clone(),
+        role: Role::Voter,
+        epoch: 1,
+    }
+}
+
+/// What a node is put together from.
+struct Assembled {
+    engine: Arc<Engine>,
+    notary: Arc<Notary>,
+    cosigner: Arc<Cosigner>,
+    colleagues: Colleagues,
+}
+
 /// Opens what stands on the disk and puts the engine together.
-async fn assemble(layout: &Layout, vault: Arc<Vault>, notary: &Notary) -> anyhow::Result<Engine> {
+async fn assemble(layout: &Layout, vault: Arc<Vault>, place: &Place) -> anyhow::Result<Assembled> {
+    let node = place.id();
+    let notary = Arc::new(notary(&vault, layout, node)?);
     let store = Arc::new(SealedStore::open(&layout.sealed_store()).context("sealed store")?);
     let floor = notary.cluster_floor().context("cluster log")?;
     let machine = LedgerMachine::open(&layout.cluster_log(), floor.as_ref(), store)?;
     let machine = Arc::new(machine);
-    let name = vault.cluster().to_string();
+    let gate = Arc::new(Gate::new(vault.cluster(), place.clone(), machine.clone()));
+    let (client, server) = vault.peer_tls().context("keys of the cluster port")?;
+    let peers = Peers::new(
+        Arc::new(TokioNet),
+        PeerTls::new(client, server),
+        gate.clone(),
+    );
+    for (other, address) in &place.members {
+        peers.set_address(*other, address.clone());
+    }
+    let others = place.members.iter().map(|(other, _)| *other);
+    let colleagues = Colleagues::new(node, peers.clone(), machine.clone(), others);
+    machine.set_source(Arc::new(colleagues.clone()));
+    let access = open_access_log(layout, &notary)?;
+    gate.set_access(access.clone());
     let config = ClusterConfig {
         dir: layout.raft(),
-        node: FIRST_NODE.0,
-        name,
+        node: node.0,
+        name: vault.cluster().to_string(),
+        founding: (node == founding::FIRST_NODE).then(|| founder(place)),
+        disk: Arc::new(StdDisk),
+        timing: Timing::default(),
+        inline_io: false,
     };
-    let cluster = Cluster::start(config, machine.clone()).await?;
-    let access = open_access_log(layout, notary)?;
+    let cluster = Cluster::start(config, machine.clone(), Some(peers)).await?;
+    gate.set_cluster(cluster.clone());
+    colleagues.set_cluster(cluster.clone());
     let projections = Projections::start(&layout.projections(), machine.clone())?;
     let room = Room::new(layout.root().join("data"));
-    let node = FIRST_NODE;
-    Ok(Engine::new(Parts {
+    let engine = Arc::new(Engine::new(Parts {
         node,
         cluster,
         machine,
@@ -201,7 +277,14 @@ async fn assemble(layout: &Layout, vault: Arc<Vault>, notary: &Notary) -> anyhow
         access,
         projections,
         room,
-    }))
+    }));
+    let cosigner = Cosigner::new(engine.clone(), notary.clone(), colleagues.clone(), layout);
+    Ok(Assembled {
+        engine,
+        notary,
+        cosigner: Arc::new(cosigner),
+        colleagues,
+    })
 }
 
 fn open_access_log(layout: &Layout, notary: &Notary) -> anyhow::Result<AccessLog> {
@@ -219,10 +302,10 @@ fn open_access_log(layout: &Layout, notary: &Notary) -> anyhow::Result<AccessLog
 /// Opens the ports and the socket.
 async fn open_doors(
     settings: &Settings,
-    engine: &Arc<Engine>,
-    notary: &Arc<Notary>,
+    parts: &Assembled,
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+    let engine = &parts.engine;
     let listen = async |name: &str, address: SocketAddr| {
         let listener = TcpListener::bind(address).await;
         listener.with_context(|| format!("opening the {name} port at {address}"))
@@ -239,8 +322,15 @@ async fn open_doors(
     );
     tokio::spawn(door.clone().serve(kmip));
     tokio::spawn(WebDoor::new(engine.clone(), tls.server_only, stop.clone()).serve(web));
-    let layout = &settings.layout;
-    let control = ControlDoor::new(engine.clone(), notary.clone(), layout.clone(), addresses);
+    let control = ControlDoor::new(Control {
+        engine: engine.clone(),
+        notary: parts.notary.clone(),
+        cosigner: parts.cosigner.clone(),
+        colleagues: parts.colleagues.clone(),
+        layout: settings.layout.clone(),
+        kmip: addresses.0,
+        web: addresses.1,
+    });
     tokio::spawn(control.open(stop.clone())?);
     Ok(addresses)
 }

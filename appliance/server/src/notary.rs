@@ -5,8 +5,9 @@ use crate::access_log::AccessLog;
 use crate::machine::LedgerMachine;
 use domain::{ClusterId, NodeId, State};
 use ledger::{
-    Checkpoint, CheckpointFile, CheckpointFileError, ExportSigner, Fault, Ledger, LogKey, NoteKey,
-    NoteKeyError, NoteSigner, SignFault, SignatureKind, SizeRange, StdDisk,
+    Checkpoint, CheckpointFile, CheckpointFileError, ExportSigner, Fault, Ledger, LogKey,
+    NoteError, NoteKey, NoteKeyError, NoteSigner, SignFault, SignatureKind, SizeRange, StdDisk,
+    TreeError, Verified,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -35,15 +36,44 @@ pub enum NotaryFault {
     /// The last checkpoint cannot be read or does not verify.
     #[error("{0}")]
     File(#[from] CheckpointFileError),
+    /// A note of another member does not verify.
+    #[error("{0}")]
+    Note(#[from] NoteError),
+    /// The tree cannot say what the root was.
+    #[error("{0}")]
+    Tree(#[from] TreeError),
+    /// The note is of another log.
+    #[error("the note is of {theirs}, and this log is {ours}")]
+    OtherLog {
+        /// Origin of the note.
+        theirs: String,
+        /// Origin here.
+        ours: String,
+    },
+    /// Two roots for one size.
+    #[error("this node has another root at that size")]
+    Differs {
+        /// What this node has there, signed.
+        note: String,
+    },
+    /// Too few have signed.
+    #[error("{signed} of {of} members have signed")]
+    NoMajority {
+        /// Members that signed.
+        signed: usize,
+        /// Members there are.
+        of: usize,
+    },
 }
 
 /// The log key of this node at work.
 pub struct Notary {
-    signer: LogSigner,
+    signer: Arc<LogSigner>,
     key: NoteKey,
+    cosigner: CosignerKey,
     principal: String,
+    cluster: ClusterId,
     node: NodeId,
-    cluster_origin: String,
     access_origin: String,
     cluster_file: CheckpointFile,
     access_file: CheckpointFile,
@@ -61,8 +91,29 @@ impl std::fmt::Debug for Notary {
 }
 
 /// Origin of the cluster log's checkpoints: cluster and lineage (DESIGN §2).
-pub fn cluster_origin(cluster: ClusterId) -> String {
-    format!("strongroom/{cluster}/lineage-1")
+pub fn cluster_origin(cluster: ClusterId, lineage: u32) -> String {
+    format!("strongroom/{cluster}/lineage-{lineage}")
+}
+
+/// Name under which a node signs notes.
+fn key_name(cluster: ClusterId, node: NodeId) -> String {
+    format!("strongroom/{cluster}/node-{}", node.0)
+}
+
+/// The log key of this node as that of one who follows the log of all.
+struct CosignerKey {
+    signer: Arc<LogSigner>,
+    key: NoteKey,
+}
+
+impl NoteSigner for CosignerKey {
+    fn key(&self) -> &NoteKey {
+        &self.key
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignFault> {
+        Ok(self.signer.sign(message))
+    }
 }
 
 impl Notary {
@@ -74,16 +125,23 @@ impl Notary {
         cluster_log: &Path,
         access_log: &Path,
     ) -> Result<Self, NotaryFault> {
-        let name = format!("strongroom/{cluster}/node-{}", node.0);
-        let key = NoteKey::new(&name, SignatureKind::Log, signer.public_key())?;
+        let signer = Arc::new(signer);
+        let name = key_name(cluster, node);
+        let public = signer.public_key();
+        let key = NoteKey::new(&name, SignatureKind::Log, public)?;
+        let cosigner = CosignerKey {
+            signer: signer.clone(),
+            key: NoteKey::new(&name, SignatureKind::Cosignature, public)?,
+        };
         let file =
             |log: &Path| CheckpointFile::new(Arc::new(StdDisk), &log.with_extension("checkpoint"));
         Ok(Self {
             signer,
             key,
+            cosigner,
             principal: format!("node-{}@{cluster}", node.0),
+            cluster,
             node,
-            cluster_origin: cluster_origin(cluster),
             access_origin: format!("strongroom/{cluster}/access-{}", node.0),
             cluster_file: file(cluster_log),
             access_file: file(access_log),
@@ -109,54 +167,115 @@ impl Notary {
     /// Signs the head of the cluster log; gives the note.
     pub fn note_cluster(&self, machine: &LedgerMachine) -> Result<(u64, String), NotaryFault> {
         let _turn = self.turn.lock();
-        let checkpoint = head(&mut machine.ledger(), &self.cluster_origin)?;
-        self.note(&checkpoint, &self.cluster_file)
-    }
-
-    /// Signs the head of the access log; gives the note.
-    pub fn note_access(&self, access: &AccessLog) -> Result<(u64, String), NotaryFault> {
-        let _turn = self.turn.lock();
-        let checkpoint = access.with_ledger(|ledger| head(ledger, &self.access_origin))?;
-        self.note(&checkpoint, &self.access_file)
-    }
-
-    fn note(
-        &self,
-        checkpoint: &Checkpoint,
-        file: &CheckpointFile,
-    ) -> Result<(u64, String), NotaryFault> {
-        let note = checkpoint.sign(&[self as &dyn NoteSigner])?;
-        file.store(&note)?;
+        let origin = self.origin(&machine.state());
+        let checkpoint = head(&mut machine.ledger(), &origin)?;
+        let note = self.note(&checkpoint, &self.cluster_file)?;
         Ok((checkpoint.size, note))
     }
 
-    /// The keys that verify the checkpoints of a bundle, with the sizes each is valid for. The
-    /// access log belongs to the node, and so does its key, from the first record.
-    pub fn log_keys(&self, state: &State) -> Vec<LogKey> {
-        let whole = || SizeRange {
-            valid_from_size: 0,
-            valid_to_size: None,
+    /// Origin of the cluster log in its present lineage.
+    fn origin(&self, state: &State) -> String {
+        let origin = state.origin().map(str::to_owned);
+        origin.unwrap_or_else(|| cluster_origin(self.cluster, 1))
+    }
+
+    /// Checks a note of the cluster log by the log keys that the log itself names.
+    pub fn open(&self, note: &str, state: &State) -> Result<Verified<Checkpoint>, NotaryFault> {
+        let mut keys = Vec::new();
+        for key in state.log_keys() {
+            let (name, public) = (key_name(self.cluster, key.node), *key.public_key.as_bytes());
+            keys.push(NoteKey::new(&name, SignatureKind::Log, public)?);
+            keys.push(NoteKey::new(&name, SignatureKind::Cosignature, public)?);
+        }
+        let verified = Checkpoint::open(note, &keys)?;
+        let (ours, theirs) = (self.origin(state), verified.get().origin.clone());
+        if ours != theirs {
+            return Err(NotaryFault::OtherLog { theirs, ours });
+        }
+        Ok(verified)
+    }
+
+    /// The nodes that signed or cosigned a note.
+    pub fn signers(&self, note: &Verified<Checkpoint>) -> Vec<NodeId> {
+        let prefix = format!("strongroom/{}/node-", self.cluster);
+        let number = |name: &str| name.strip_prefix(&prefix)?.parse().ok().map(NodeId);
+        let names = note.signatures().iter().map(|signed| signed.key.name());
+        names.filter_map(number).collect()
+    }
+
+    /// The cosignature line of this node for a note, if its log says the same; what it covers is on
+    /// the disk first.
+    pub fn cosign(
+        &self,
+        machine: &LedgerMachine,
+        checkpoint: &Checkpoint,
+        note: &str,
+        unix_seconds: u64,
+    ) -> Result<String, NotaryFault> {
+        let root = {
+            let mut ledger = machine.ledger();
+            if ledger.durable() < checkpoint.size {
+                ledger.sync()?;
+            }
+            ledger.root_at(checkpoint.size)?
         };
-        state
-            .log_keys()
-            .iter()
-            .filter(|key| key.node == self.node && *key.public_key.as_bytes() == self.public())
-            .map(|key| {
-                let range = SizeRange {
-                    valid_from_size: key.valid_from,
+        if root != checkpoint.root {
+            let ours = Checkpoint {
+                root,
+                ..checkpoint.clone()
+            };
+            let note = ours.sign(&[self as &dyn NoteSigner])?;
+            return Err(NotaryFault::Differs { note });
+        }
+        let cosigned = Checkpoint::cosign(note, &self.cosigner, unix_seconds)?;
+        Ok(cosigned.strip_prefix(note).unwrap_or_default().to_owned())
+    }
+
+    /// Signs the head of the access log; gives it and the note.
+    pub fn note_access(&self, access: &AccessLog) -> Result<(Checkpoint, String), NotaryFault> {
+        let _turn = self.turn.lock();
+        let checkpoint = access.with_ledger(|ledger| head(ledger, &self.access_origin))?;
+        let note = self.note(&checkpoint, &self.access_file)?;
+        Ok((checkpoint, note))
+    }
+
+    fn note(&self, checkpoint: &Checkpoint, file: &CheckpointFile) -> Result<String, NotaryFault> {
+        let note = checkpoint.sign(&[self as &dyn NoteSigner])?;
+        file.store(&note)?;
+        Ok(note)
+    }
+
+    /// The keys that verify the checkpoints of a bundle, with the sizes each is valid for. The
+    /// access log belongs to this node, and so does its key, from the first record; the others
+    /// cosign the cluster log.
+    pub fn log_keys(&self, state: &State) -> Result<Vec<LogKey>, NotaryFault> {
+        let mut keys = Vec::new();
+        for key in state.log_keys() {
+            let range = SizeRange {
+                valid_from_size: key.valid_from,
+                valid_to_size: None,
+            };
+            let (name, public) = (key_name(self.cluster, key.node), *key.public_key.as_bytes());
+            let mut ranges = BTreeMap::from([(CLUSTER_LOG.to_owned(), range)]);
+            keys.push(LogKey {
+                node: key.node.0,
+                key: NoteKey::new(&name, SignatureKind::Cosignature, public)?,
+                ranges: ranges.clone(),
+            });
+            if key.node == self.node && public == self.public() {
+                let whole = SizeRange {
+                    valid_from_size: 0,
                     valid_to_size: None,
                 };
-                let ranges = [
-                    (CLUSTER_LOG.to_owned(), range),
-                    (ACCESS_LOG.to_owned(), whole()),
-                ];
-                LogKey {
-                    node: self.node.0,
+                ranges.insert(ACCESS_LOG.to_owned(), whole);
+                keys.push(LogKey {
+                    node: key.node.0,
                     key: self.key.clone(),
-                    ranges: BTreeMap::from(ranges),
-                }
-            })
-            .collect()
+                    ranges,
+                });
+            }
+        }
+        Ok(keys)
     }
 
     /// The public log key.

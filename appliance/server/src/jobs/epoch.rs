@@ -1,18 +1,27 @@
 //! Rotation of the object KEK: what was destroyed under the old epoch becomes unreadable for good.
 //!
-//! Open e+1 → seal the survivors again → confirm → retire e in the log → make everything durable
-//! and forget the Raft entries (they carry sealed bytes) → destroy KEK e and renew the root →
-//! confirm, upon which the log says `DestroyFinal`. Every step may be repeated, so a rotation that
-//! was cut short goes on where it was.
+//! Draw the KEK of epoch e+1 and have a majority of the key holders keep it → open e+1 → every
+//! holder seals the survivors again and confirms → retire e in the log → every holder makes its
+//! data durable, forgets the Raft entries (they carry sealed bytes), destroys KEK e, renews its root
+//! and confirms, upon which the log says `DestroyFinal`. Every step may be repeated, so a rotation
+//! that was cut short goes on where it was, at any node.
+//!
+//! [`rotate`] begins a rotation and waits for it; [`duty`] is what each node does of it by itself.
 
 use crate::engine::{Engine, Refusal};
+use crate::member::colleagues::Colleagues;
+use crate::member::messages::{Answer, Question};
 use domain::state::EpochPhase;
-use domain::{Actor, Ask, Epoch};
+use domain::{Actor, Ask, Epoch, Hash, NodeId};
+use serde_bytes::ByteBuf;
 use std::time::Duration;
 use vault::RetireReport;
 
 /// Objects sealed again in one step: bounds how long the store is held.
 const OBJECTS_PER_STEP: usize = 1_000;
+
+/// How often a rotation looks whether the others are done.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A rotation did not come to its end; it goes on at the next try.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +32,17 @@ pub enum RotationFault {
     /// The vault or the store failed.
     #[error("{0}")]
     Vault(String),
+    /// Too few members hold the new KEK.
+    #[error(
+        "the new key-encryption key is on {have} of {of} members that hold keys, and a majority \
+         must have it before it is used; it is tried again"
+    )]
+    TooFewHold {
+        /// Members that have it.
+        have: usize,
+        /// Members that should.
+        of: usize,
+    },
 }
 
 impl From<Refusal> for RotationFault {
@@ -35,36 +55,47 @@ fn vault_fault(error: impl std::fmt::Display) -> RotationFault {
     RotationFault::Vault(error.to_string())
 }
 
-/// A rotation that came to its end.
+/// How a rotation stands.
 #[derive(Debug)]
 pub struct Rotated {
     /// The epoch that is current now.
     pub epoch: Epoch,
-    /// Objects that were sealed again.
+    /// Objects that were sealed again here.
     pub resealed: u64,
-    /// Objects whose destruction became final.
+    /// Objects whose destruction became final, or will when the last member has confirmed.
     pub finalised: u64,
+    /// What became of KEK and root here.
+    pub retired: Option<RetireReport>,
+    /// Members that have not confirmed; the rotation is complete when there are none.
+    pub awaited: Vec<NodeId>,
+}
+
+/// What a node has done of a rotation.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Objects sealed again.
+    pub resealed: u64,
     /// What became of KEK and root.
-    pub retired: RetireReport,
+    pub retired: Option<RetireReport>,
 }
 
-/// Whether a rotation was begun and not finished.
-pub fn is_unfinished(engine: &Engine) -> bool {
+/// The epoch that is being left, and how far.
+fn under_way(engine: &Engine) -> Option<(Epoch, EpochPhase)> {
     let state = engine.machine().state();
-    let open = state.epochs().any(|(_, record)| {
-        matches!(
-            record.phase,
-            EpochPhase::Leaving | EpochPhase::AwaitingRetire
-        )
-    });
-    open || engine.vault().epoch() > state.epoch()
+    let leaving = |phase| matches!(phase, EpochPhase::Leaving | EpochPhase::AwaitingRetire);
+    let mut epochs = state.epochs().map(|(epoch, record)| (epoch, record.phase));
+    epochs.find(|(_, phase)| leaving(*phase))
 }
 
-/// Whether an object destroyed longer ago than this still waits to become final.
+/// Whether an object destroyed longer ago than this still waits to become final, or somebody
+/// outside may know the KEK.
 pub fn is_due(engine: &Engine, after: Duration) -> bool {
     let now = engine.now().0;
     let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
     let state = engine.machine().state();
+    if state.rotation_due() {
+        return true;
+    }
     state.awaiting_final().any(|(_, uid)| {
         let destroyed = state
             .object(uid)
@@ -73,32 +104,236 @@ pub fn is_due(engine: &Engine, after: Duration) -> bool {
     })
 }
 
-/// Rotates; `progress` hears what is being done.
-pub async fn rotate(
+/// Begins a rotation, or goes on with one, and waits `patience` for the others; `progress` hears
+/// what is being done.
+pub(crate) async fn rotate(
     engine: &Engine,
+    colleagues: &Colleagues,
     actor: &Actor,
+    patience: Duration,
     progress: &mut (dyn FnMut(String) + Send),
 ) -> Result<Rotated, RotationFault> {
-    let leaving = leave(engine, actor, progress).await?;
-    let phase = |engine: &Engine| {
-        engine
-            .machine()
-            .state()
-            .epoch_record(leaving)
-            .map(|record| record.phase)
+    let leaving = leave(engine, colleagues, actor, progress).await?;
+    let finalised = {
+        let state = engine.machine().state();
+        let waiting = state
+            .awaiting_final()
+            .filter(|(epoch, _)| *epoch <= leaving);
+        waiting.count() as u64
     };
-    let mut resealed = 0;
-    if phase(engine) == Some(EpochPhase::Leaving) {
-        resealed = reseal(engine, progress).await?;
-        let ask = Ask::ConfirmReseal {
-            node: engine.node(),
-            epoch: leaving,
-        };
-        engine.change(actor, ask, None).await?;
+    let begun = tokio::time::Instant::now();
+    let mut done = Done::default();
+    let mut awaited = awaited(engine, leaving);
+    while !awaited.is_empty() {
+        let more = duty(engine, colleagues, progress).await?;
+        done.resealed += more.resealed;
+        done.retired = more.retired.or(done.retired);
+        awaited = self::awaited(engine, leaving);
+        if begun.elapsed() > patience {
+            break;
+        }
+        if !awaited.is_empty() {
+            let nodes: Vec<_> = awaited.iter().map(|node| node.0.to_string()).collect();
+            progress(format!("waiting for node {}", nodes.join(", ")));
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+    Ok(Rotated {
+        epoch: engine.vault().epoch(),
+        resealed: done.resealed,
+        finalised,
+        retired: done.retired,
+        awaited,
+    })
+}
+
+/// The members that have not confirmed that an epoch is gone.
+fn awaited(engine: &Engine, leaving: Epoch) -> Vec<NodeId> {
+    let state = engine.machine().state();
+    let Some(record) = state.epoch_record(leaving) else {
+        return Vec::new();
+    };
+    if record.phase == EpochPhase::Retired {
+        return Vec::new();
+    }
+    let keepers = state.key_keepers().map(|(id, _)| id);
+    keepers
+        .filter(|id| !record.retired_by.contains(id))
+        .collect()
+}
+
+/// Opens the next epoch, unless a rotation is under way already; gives the epoch to leave.
+async fn leave(
+    engine: &Engine,
+    colleagues: &Colleagues,
+    actor: &Actor,
+    progress: &mut (dyn FnMut(String) + Send),
+) -> Result<Epoch, RotationFault> {
+    if let Some((epoch, _)) = under_way(engine) {
+        progress(format!(
+            "going on with the rotation that left epoch {}",
+            epoch.0
+        ));
+        return Ok(epoch);
+    }
+    let current = engine.machine().state().epoch();
+    let next = Epoch(current.0.saturating_add(1));
+    // The KEK comes first: what is sealed under it must not hang on one disk.
+    let kek = engine.vault().draw_kek(next).map_err(vault_fault)?;
+    spread(engine, colleagues, progress).await?;
+    progress(format!("opening epoch {}", next.0));
+    let open = Ask::OpenEpoch {
+        epoch: next,
+        kek: Some(Hash::from_bytes(kek)),
+    };
+    engine.change(actor, open, None).await?;
+    Ok(current)
+}
+
+/// Has the other key holders keep the KEKs of this node; a majority must.
+async fn spread(
+    engine: &Engine,
+    colleagues: &Colleagues,
+    progress: &mut (dyn FnMut(String) + Send),
+) -> Result<(), RotationFault> {
+    let keepers: Vec<(NodeId, Vec<u8>)> = {
+        let state = engine.machine().state();
+        let keepers = state
+            .key_keepers()
+            .map(|(id, node)| (id, node.sealing_key.clone()));
+        keepers.collect()
+    };
+    let of = keepers.len();
+    let mut have = 0;
+    for (node, sealing_key) in keepers {
+        if node == engine.node() {
+            have += 1;
+            continue;
+        }
+        progress(format!("giving the new key to node {}", node.0));
+        let envelope = engine
+            .vault()
+            .export_keks(&sealing_key)
+            .map_err(vault_fault)?;
+        let envelope = ByteBuf::from(envelope);
+        match colleagues
+            .ask_node(node, &Question::TakeKeks { envelope })
+            .await
+        {
+            Ok(Answer::Done) => have += 1,
+            Ok(Answer::Refused(why)) => tracing::warn!("node {} took no new KEK: {why}", node.0),
+            Ok(_) => tracing::warn!("node {} took no new KEK", node.0),
+            Err(e) => tracing::warn!("node {} took no new KEK: {e}", node.0),
+        }
+    }
+    if have * 2 > of {
+        return Ok(());
+    }
+    Err(RotationFault::TooFewHold { have, of })
+}
+
+/// Does what this node has to do of a rotation now, if anything.
+pub(crate) async fn duty(
+    engine: &Engine,
+    colleagues: &Colleagues,
+    progress: &mut (dyn FnMut(String) + Send),
+) -> Result<Done, RotationFault> {
+    let turn = engine.rotation_turn().lock().await;
+    let mut done = Done::default();
+    take_up(engine, colleagues).await?;
+    let (me, node) = (engine.node(), Actor::Node(engine.node()));
+    let Some((leaving, phase)) = under_way(engine) else {
+        return Ok(done);
+    };
+    let (resealed, retired) = {
+        let state = engine.machine().state();
+        if !state
+            .member(me)
+            .is_some_and(domain::state::Node::keeps_keys)
+        {
+            return Ok(done);
+        }
+        let record = state.epoch_record(leaving);
+        let has = |set: Option<bool>| set.unwrap_or(false);
+        (
+            has(record.map(|record| record.resealed.contains(&me))),
+            has(record.map(|record| record.retired_by.contains(&me))),
+        )
+    };
+    if phase == EpochPhase::Leaving && !resealed {
+        done.resealed = reseal(engine, progress).await?;
+        let epoch = leaving;
         engine
-            .change(actor, Ask::RetireEpoch { epoch: leaving }, None)
+            .change(&node, Ask::ConfirmReseal { node: me, epoch }, None)
             .await?;
     }
+    if phase == EpochPhase::Leaving && have_all_left(engine, leaving) {
+        let retire = Ask::RetireEpoch { epoch: leaving };
+        engine.change(&node, retire, None).await?;
+    }
+    if phase == EpochPhase::AwaitingRetire && !retired {
+        done.retired = Some(forget(engine, leaving, progress).await?);
+        let epoch = leaving;
+        engine
+            .change(&node, Ask::ConfirmRetire { node: me, epoch }, None)
+            .await?;
+    }
+    drop(turn);
+    Ok(done)
+}
+
+/// Takes up the KEK of the epoch that the cluster is in.
+async fn take_up(engine: &Engine, colleagues: &Colleagues) -> Result<(), RotationFault> {
+    let (epoch, kek, keeps) = {
+        let state = engine.machine().state();
+        let epoch = state.epoch();
+        let kek = state.epoch_record(epoch).and_then(|record| record.kek);
+        let me = state.member(engine.node());
+        (epoch, kek, me.is_some_and(domain::state::Node::keeps_keys))
+    };
+    if !keeps || engine.vault().epoch() >= epoch {
+        return Ok(());
+    }
+    let adopt = || match kek {
+        Some(kek) => engine.vault().adopt_epoch(epoch, kek.as_bytes()),
+        None => Ok(()),
+    };
+    if adopt().is_ok() && engine.vault().epoch() >= epoch {
+        return Ok(());
+    }
+    // Another drew it while this node was away.
+    for node in colleagues.others() {
+        match colleagues.ask_node(node, &Question::Keks).await {
+            Ok(Answer::Envelope(envelope)) => {
+                engine.vault().import_keks(&envelope).map_err(vault_fault)?;
+            }
+            Ok(Answer::Refused(why)) => tracing::debug!("node {} gives no KEK: {why}", node.0),
+            Ok(_) | Err(_) => {}
+        }
+        if adopt().is_ok() && engine.vault().epoch() >= epoch {
+            return Ok(());
+        }
+    }
+    Err(vault_fault(format!(
+        "no reachable member has the key-encryption key of epoch {}; it is tried again",
+        epoch.0
+    )))
+}
+
+fn have_all_left(engine: &Engine, leaving: Epoch) -> bool {
+    let state = engine.machine().state();
+    let record = state.epoch_record(leaving);
+    record.is_some_and(|record| {
+        let mut keepers = state.key_keepers();
+        keepers.all(|(id, _)| record.resealed.contains(&id))
+    })
+}
+
+async fn forget(
+    engine: &Engine,
+    leaving: Epoch,
+    progress: &mut (dyn FnMut(String) + Send),
+) -> Result<RetireReport, RotationFault> {
     progress(format!(
         "forgetting what was sealed under epoch {}",
         leaving.0
@@ -108,63 +343,7 @@ pub async fn rotate(
         .forget_entries()
         .await
         .map_err(vault_fault)?;
-    let retired = engine.vault().retire_epoch(leaving).map_err(vault_fault)?;
-    let finalised = {
-        let state = engine.machine().state();
-        state
-            .awaiting_final()
-            .filter(|(epoch, _)| *epoch <= leaving)
-            .count() as u64
-    };
-    let ask = Ask::ConfirmRetire {
-        node: engine.node(),
-        epoch: leaving,
-    };
-    engine.change(actor, ask, None).await?;
-    Ok(Rotated {
-        epoch: engine.vault().epoch(),
-        resealed,
-        finalised,
-        retired,
-    })
-}
-
-/// Opens the next epoch, unless a rotation is under way already; gives the epoch to leave.
-async fn leave(
-    engine: &Engine,
-    actor: &Actor,
-    progress: &mut (dyn FnMut(String) + Send),
-) -> Result<Epoch, RotationFault> {
-    let (current, under_way) = {
-        let state = engine.machine().state();
-        let under_way = state.epochs().find(|(_, record)| {
-            matches!(
-                record.phase,
-                EpochPhase::Leaving | EpochPhase::AwaitingRetire
-            )
-        });
-        (state.epoch(), under_way.map(|(epoch, _)| epoch))
-    };
-    if let Some(epoch) = under_way {
-        progress(format!(
-            "going on with the rotation that left epoch {}",
-            epoch.0
-        ));
-        return Ok(epoch);
-    }
-    // The KEK comes first: a command that names an epoch must find its key on every node.
-    let next = if engine.vault().epoch() > current {
-        engine.vault().epoch()
-    } else {
-        engine.vault().open_epoch().map_err(vault_fault)?
-    };
-    progress(format!("opening epoch {}", next.0));
-    let open = Ask::OpenEpoch {
-        epoch: next,
-        kek: None,
-    };
-    engine.change(actor, open, None).await?;
-    Ok(current)
+    engine.vault().retire_epoch(leaving).map_err(vault_fault)
 }
 
 async fn reseal(

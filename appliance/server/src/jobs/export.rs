@@ -1,9 +1,10 @@
 //! The export bundle of both logs (DESIGN §2 "Export").
 
+use super::cosign::Cosigner;
 use crate::engine::{Engine, Refusal};
 use crate::notary::{ACCESS_LOG, CLUSTER_LOG, Notary, NotaryFault};
 use crate::render;
-use domain::{Actor, Ask, Hash};
+use domain::{Actor, Ask, Hash, NodeId};
 use ledger::{
     BundleFormat, BundleSource, Checkpoint, ExportError, LogSource, Written, write_bundle,
 };
@@ -36,18 +37,26 @@ pub struct Exported {
     pub written: Written,
     /// Head of the cluster log in it.
     pub cluster: Checkpoint,
+    /// The nodes that have signed that head.
+    pub nodes: Vec<NodeId>,
 }
 
 /// Writes a bundle: a folder, or one archive when the name ends in `.tar`.
 pub async fn export(
     engine: &Arc<Engine>,
     notary: &Arc<Notary>,
+    cosigner: &Cosigner,
     actor: &Actor,
     out: &Path,
     progress: impl FnMut(u64, u64) + Send + 'static,
 ) -> Result<Exported, ExportFault> {
+    let (e, n) = (engine.clone(), notary.clone());
+    let heads = tokio::task::spawn_blocking(move || heads(&e, &n)).await;
+    let mut heads = heads.map_err(|e| ExportFault::Aborted(e.to_string()))??;
+    // How many agree is part of what is exported.
+    heads.cluster = cosigner.gather(&heads.cluster).await;
     let (e, n, to) = (engine.clone(), notary.clone(), out.to_owned());
-    let work = tokio::task::spawn_blocking(move || write(&e, &n, &to, progress));
+    let work = tokio::task::spawn_blocking(move || write(&e, &n, &heads, &to, progress));
     let exported = work
         .await
         .map_err(|e| ExportFault::Aborted(e.to_string()))??;
@@ -63,15 +72,26 @@ pub async fn export(
     Ok(exported)
 }
 
+/// The signed heads of both logs.
+struct Heads {
+    cluster: String,
+    access: String,
+}
+
+fn heads(engine: &Engine, notary: &Notary) -> Result<Heads, ExportFault> {
+    // The access log first: what it refers to in the cluster log is then in the bundle as well.
+    let (_, access) = notary.note_access(engine.access())?;
+    let (_, cluster) = notary.note_cluster(engine.machine())?;
+    Ok(Heads { cluster, access })
+}
+
 fn write(
     engine: &Engine,
     notary: &Notary,
+    heads: &Heads,
     out: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Exported, ExportFault> {
-    // The access log first: what it refers to in the cluster log is then in the bundle as well.
-    let (_, access_note) = notary.note_access(engine.access())?;
-    let (_, cluster_note) = notary.note_cluster(engine.machine())?;
     let log = |name, reader, checkpoint, render| LogSource {
         name,
         reader,
@@ -83,17 +103,17 @@ fn write(
             log(
                 CLUSTER_LOG,
                 engine.machine().reader(),
-                cluster_note.as_str(),
+                heads.cluster.as_str(),
                 &render::record,
             ),
             log(
                 ACCESS_LOG,
                 engine.access().reader(),
-                access_note.as_str(),
+                heads.access.as_str(),
                 &render::access,
             ),
         ],
-        keys: notary.log_keys(&engine.machine().state()),
+        keys: notary.log_keys(&engine.machine().state())?,
         signer: notary,
         unix_seconds: engine.now().seconds(),
     };
@@ -104,11 +124,12 @@ fn write(
         BundleFormat::Folder
     };
     let written = write_bundle(out, format, &source, &mut progress)?;
-    let cluster = Checkpoint::parse_unverified(&cluster_note)
-        .map_err(|e| ExportFault::Aborted(e.to_string()))?;
+    let cluster = notary.open(&heads.cluster, &engine.machine().state())?;
+    let nodes = notary.signers(&cluster);
     Ok(Exported {
         out: out.to_owned(),
         written,
-        cluster,
+        cluster: cluster.into_inner(),
+        nodes,
     })
 }

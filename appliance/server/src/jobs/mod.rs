@@ -1,14 +1,20 @@
 //! Work that the node does by itself, each job with the rhythm that DESIGN gives it.
 
+pub mod cosign;
 pub mod epoch;
 pub mod export;
+mod membership;
+mod presence;
 
 use crate::engine::{Engine, Refusal};
+use crate::layout::Layout;
+use crate::member::colleagues::Colleagues;
 use crate::notary::Notary;
+use cosign::Cosigner;
 use domain::{Actor, Ask, Hash};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// A checkpoint follows a change within this time…
@@ -41,32 +47,63 @@ const ROTATION_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// Destroyed material is final within this time (DESIGN §3).
 const ROTATION_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// Starts the jobs; they end when `stop` turns true.
-pub fn start(engine: &Arc<Engine>, notary: &Arc<Notary>, stop: &watch::Receiver<bool>) {
-    let until = |stop: &watch::Receiver<bool>| {
-        let mut stop = stop.clone();
-        async move { drop(stop.wait_for(|stop| *stop).await) }
-    };
-    let (checkpoints, anchors) = (notary.clone(), notary.clone());
+/// How often a node looks whether a rotation wants something of it.
+const DUTY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long the daily rotation waits for members that are away, before it is looked at again.
+const ROTATION_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the jobs work with.
+pub(crate) struct Tools<'a> {
+    pub(crate) engine: &'a Arc<Engine>,
+    pub(crate) notary: &'a Arc<Notary>,
+    pub(crate) cosigner: &'a Arc<Cosigner>,
+    pub(crate) colleagues: &'a Colleagues,
+    pub(crate) layout: &'a Layout,
+    /// Where the other members reach this node.
+    pub(crate) address: String,
+}
+
+/// Starts the jobs; they end when `stop` turns true. What is given back ends when the cluster log
+/// says that this node serves.
+pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot::Receiver<()> {
+    let (say, said) = oneshot::channel();
+    let (engine, notary) = (|| tools.engine.clone(), || tools.notary.clone());
+    let colleagues = || tools.colleagues.clone();
+    let (notes, noted) = watch::channel(None);
     let jobs = [
-        tokio::spawn(checkpoint(engine.clone(), checkpoints)),
-        tokio::spawn(anchor(engine.clone(), anchors)),
-        tokio::spawn(schedule(engine.clone())),
-        tokio::spawn(flush(engine.clone())),
-        tokio::spawn(rotate(engine.clone())),
+        tokio::spawn(checkpoint(engine(), notary(), notes)),
+        tokio::spawn(tools.cosigner.clone().run(noted)),
+        tokio::spawn(anchor(engine(), notary())),
+        tokio::spawn(schedule(engine())),
+        tokio::spawn(flush(engine())),
+        tokio::spawn(rotate(engine(), colleagues())),
+        tokio::spawn(duty(engine(), colleagues())),
+        tokio::spawn(membership::run(engine(), colleagues())),
+        tokio::spawn(presence::announce(engine(), tools.address.clone(), say)),
+        tokio::spawn(presence::directory(
+            engine(),
+            colleagues(),
+            tools.layout.place(),
+        )),
     ];
     for job in jobs {
-        let stopped = until(stop);
+        let mut stop = stop.clone();
         let abort = job.abort_handle();
         tokio::spawn(async move {
-            stopped.await;
+            drop(stop.wait_for(|stop| *stop).await);
             abort.abort();
         });
     }
+    said
 }
 
 /// Signs the head of the cluster log.
-async fn checkpoint(engine: Arc<Engine>, notary: Arc<Notary>) {
+async fn checkpoint(
+    engine: Arc<Engine>,
+    notary: Arc<Notary>,
+    notes: watch::Sender<Option<String>>,
+) {
     let mut progress = engine.machine().progress();
     let (mut noted, mut noted_at) = (0, Instant::now());
     loop {
@@ -79,7 +116,10 @@ async fn checkpoint(engine: Arc<Engine>, notary: Arc<Notary>) {
             let (machine, notary) = (engine.machine().clone(), notary.clone());
             let note = tokio::task::spawn_blocking(move || notary.note_cluster(&machine));
             match note.await {
-                Ok(Ok((size, _))) => noted = size,
+                Ok(Ok((size, note))) => {
+                    noted = size;
+                    notes.send_replace(Some(note));
+                }
                 Ok(Err(e)) => tracing::error!("checkpoint: {e}"),
                 Err(_) => return,
             }
@@ -120,12 +160,15 @@ async fn anchor(engine: Arc<Engine>, notary: Arc<Notary>) {
         }
         let (access, signer) = (engine.access().clone(), notary.clone());
         let noted = tokio::task::spawn_blocking(move || signer.note_access(&access)).await;
-        if let Ok(Err(e)) = noted {
-            tracing::error!("checkpoint of the access log: {e}");
-            continue;
-        }
-        let (size, root) = engine.access().head();
-        let root = Hash::from_bytes(root.0);
+        // What is anchored is on the disk: after a power cut the log must not end before it.
+        let (size, root) = match noted {
+            Ok(Ok((head, _))) => (head.size, Hash::from_bytes(head.root.0)),
+            Ok(Err(e)) => {
+                tracing::error!("checkpoint of the access log: {e}");
+                continue;
+            }
+            Err(_) => return,
+        };
         let ask = Ask::AnchorAccessLog {
             node: engine.node(),
             size,
@@ -173,17 +216,36 @@ async fn flush(engine: Arc<Engine>) {
     }
 }
 
-/// Finishes a rotation that a stop cut short, and begins one when destroyed material is due.
-async fn rotate(engine: Arc<Engine>) {
+/// Begins a rotation when destroyed material is due; the leader does, so that one node does.
+async fn rotate(engine: Arc<Engine>, colleagues: Colleagues) {
     let node = Actor::Node(engine.node());
     let mut ticks = ticks(ROTATION_LOOK_INTERVAL);
     loop {
         ticks.tick().await;
-        if epoch::is_unfinished(&engine) || epoch::is_due(&engine, ROTATION_AFTER) {
-            match epoch::rotate(&engine, &node, &mut |_| ()).await {
+        let leads = engine.cluster().status().leader == Some(engine.node().0);
+        if leads && epoch::is_due(&engine, ROTATION_AFTER) {
+            let patience = ROTATION_PATIENCE;
+            match epoch::rotate(&engine, &colleagues, &node, patience, &mut |_| ()).await {
                 Ok(rotated) => tracing::info!("epoch {} is current", rotated.epoch.0),
                 Err(e) => tracing::error!("epoch rotation: {e}"),
             }
+        }
+    }
+}
+
+/// Does what a rotation wants of this node.
+async fn duty(engine: Arc<Engine>, colleagues: Colleagues) {
+    let mut ticks = ticks(DUTY_INTERVAL);
+    let mut told = String::new();
+    loop {
+        ticks.tick().await;
+        match epoch::duty(&engine, &colleagues, &mut |_| ()).await {
+            Ok(_) => told.clear(),
+            Err(e) if e.to_string() != told => {
+                told = e.to_string();
+                tracing::warn!("epoch rotation: {e}");
+            }
+            Err(_) => {}
         }
     }
 }

@@ -22,11 +22,16 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Run an embedded one-node appliance on loopback, for trying out and for tests.
+    /// Run an embedded appliance on loopback, for trying out and for tests: one node, or a cluster.
     #[command(
-        after_help = "Example:\n  strongroom dev --dir ./strongroom-dev --kmip-port 5696\n\n\
-        It prints one line when it serves:\n  \
-        READY kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 dir=./strongroom-dev"
+        after_help = "Examples:\n  strongroom dev --dir ./strongroom-dev --kmip-port 5696\n  \
+        strongroom dev --dir ./strongroom-dev --nodes 3\n  \
+        strongroom dev --dir ./strongroom-dev --nodes 3 --only 2\n\n\
+        One node prints one line when it serves:\n  \
+        READY kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 dir=./strongroom-dev\n\
+        A cluster prints one for each node, which is a process of its own:\n  \
+        READY node=1 kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 \
+        dir=./strongroom-dev/1 pid=4711"
     )]
     Dev(Dev),
     /// Check an export bundle offline, with nothing but its files.
@@ -47,10 +52,27 @@ pub(super) struct Dev {
     /// Folder of the node; made at the first start.
     #[arg(long, value_name = "DIR", default_value = "./strongroom-dev")]
     pub(super) dir: PathBuf,
-    /// KMIP port on 127.0.0.1; 0 takes a free one.
+    /// Run a cluster of so many nodes; node K has the folder DIR/K.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=7),
+        conflicts_with_all = ["hsm_module"])]
+    pub(super) nodes: Option<u16>,
+    /// Run only this node of the cluster.
+    #[arg(long, value_name = "K", requires = "nodes")]
+    pub(super) only: Option<u16>,
+    /// This process is node K of a cluster that another process looks after.
+    #[arg(long, hide = true)]
+    pub(super) ordinal: Option<u16>,
+    /// Address of all ports.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub(super) address: std::net::IpAddr,
+    /// Port at which the other members reach this node; 0 keeps the port that it had, or takes a
+    /// free one at the first start.
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(super) peer_port: u16,
+    /// KMIP port; 0 takes a free one. Node K of a cluster has this port and K - 1 more.
     #[arg(long, default_value_t = 5696, value_name = "PORT")]
     pub(super) kmip_port: u16,
-    /// Web port on 127.0.0.1; 0 takes a free one.
+    /// Web port; 0 takes a free one. Node K of a cluster has this port and K - 1 more.
     #[arg(long, default_value_t = 9443, value_name = "PORT")]
     pub(super) web_port: u16,
     /// Field of a client certificate that names the user.
@@ -74,6 +96,10 @@ impl Dev {
         let mut arguments = Vec::new();
         if let Some(field) = self.user_field.to_possible_value() {
             arguments.extend(["--user-field".into(), field.get_name().into()]);
+        }
+        arguments.extend(["--address".into(), self.address.to_string().into()]);
+        if let Some(ordinal) = self.ordinal {
+            arguments.extend(["--ordinal".into(), ordinal.to_string().into()]);
         }
         let mut option = |name: &str, value: Option<&std::ffi::OsStr>| {
             arguments.extend(value.into_iter().flat_map(|v| [name.into(), v.to_owned()]));
@@ -115,10 +141,16 @@ pub(super) enum NodeCommand {
     /// Show whether the node serves, and its figures.
     #[command(after_help = "Example:\n  strongroom --dir ./strongroom-dev status")]
     Status {
+        /// With the digest of the state, which takes a second for a million keys.
+        #[arg(long)]
+        digest: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+    /// The cluster: its members, how nodes join and leave.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// The four logs.
     #[command(subcommand)]
     Log(Log),
@@ -149,6 +181,102 @@ pub(super) enum NodeCommand {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// What a new node is to be.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum JoinRole {
+    /// Holds keys and votes.
+    Voter,
+    /// Holds keys and does not vote: a far site.
+    Learner,
+    /// Votes and holds events, never keys.
+    Witness,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ClusterCommand {
+    /// Show the members and how far they agree.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a ticket with which one new node may ask to join, once, within 15 minutes.
+    #[command(after_help = "Example:\n  strongroom --dir ./node-1 cluster ticket")]
+    Ticket {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the folder of a new node of the cluster that a ticket is from, and wait until an
+    /// operator has approved it there.
+    #[command(after_help = "Example:\n  \
+        strongroom --dir ./node-2 cluster join strongroom-ticket-1.pGdjbHVzdGVyU...\n\n\
+        Then approve it on a member (strongroom cluster approve), and start the new node.")]
+    Join {
+        /// The ticket.
+        ticket: String,
+        /// Address at which the other members will reach the new node.
+        #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+        address: std::net::IpAddr,
+        /// Its port; 0 takes a free one.
+        #[arg(long, default_value_t = 0, value_name = "PORT")]
+        peer_port: u16,
+        /// What it is to be.
+        #[arg(long, value_enum, default_value = "voter")]
+        role: JoinRole,
+    },
+    /// List the nodes that wait to be let in.
+    Requests {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a waiting node in, after comparing the fingerprints shown here and there.
+    #[command(after_help = "Example:\n  strongroom --dir ./node-1 cluster approve 4f:22:a1")]
+    Approve {
+        /// Beginning of the fingerprint of its key.
+        #[arg(required_unless_present = "all")]
+        key: Option<String>,
+        /// All that wait.
+        #[arg(long, conflicts_with = "key")]
+        all: bool,
+    },
+    /// Turn a waiting node away.
+    Deny {
+        /// Beginning of the fingerprint of its key.
+        key: String,
+    },
+    /// Remove a member: its word no longer counts at once, and the removal is complete when the
+    /// key-encryption key has been rotated.
+    Remove {
+        /// Its number.
+        node: u64,
+    },
+    /// Have this node leave the cluster.
+    Leave,
+    /// Replace the CA that the members know each other by.
+    RotateCa {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set how long a node that hears from no quorum may go on serving keys.
+    #[command(after_help = "Examples:\n  strongroom cluster offline-get 24h\n  \
+        strongroom cluster offline-get never --group tape")]
+    OfflineGet {
+        /// never, always, or a time such as 90s, 30m, 24h, 2d.
+        limit: String,
+        /// For the keys of this group only.
+        #[arg(long, value_name = "G")]
+        group: Option<String>,
+    },
+    /// Let changes go on after two members' logs differed.
+    Resolve {
+        /// What was found and done; it stands in the log.
+        reason: String,
     },
 }
 

@@ -1,22 +1,40 @@
 //! `strongroom dev`: an embedded one-node appliance on loopback.
 
 use super::args::Dev;
+use super::fleet;
 use crate::layout::Layout;
 use crate::node::{Node, Settings};
 use anyhow::Context;
 use domain::Name;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
+use std::time::Duration;
 use vault::Credential;
+
+/// How often the file that turns the clock is looked at.
+const CLOCK_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Users of a new `dev` node.
 const USERS: [&str; 2] = ["demo", "demo2"];
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(options: &Dev) -> anyhow::Result<ExitCode> {
+    match (options.nodes, options.only) {
+        (Some(nodes), None) => return fleet::run(options, nodes),
+        (Some(_), Some(only)) => return run_node(&fleet::node_options(options, only)),
+        (None, _) => {}
+    }
+    run_node(options)
+}
+
+/// Runs one node in this process.
+fn run_node(options: &Dev) -> anyhow::Result<ExitCode> {
     keep_secrets_in_memory();
+    if options.ordinal.is_some() {
+        fleet::end_with_parent();
+    }
     // One thread more than cores: one may be waiting for an fsync of the access log.
     let threads = std::thread::available_parallelism().map_or(2, usize::from) + 1;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -28,7 +46,7 @@ pub(super) fn run(options: &Dev) -> anyhow::Result<ExitCode> {
 }
 
 /// No core dumps and no ptrace: memory holds keys (ABUSE A27).
-fn keep_secrets_in_memory() {
+pub(super) fn keep_secrets_in_memory() {
     use nix::sys::resource::{Resource, setrlimit};
     if let Err(e) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         tracing::warn!("core dumps could not be switched off: {e}");
@@ -40,30 +58,52 @@ fn keep_secrets_in_memory() {
 
 async fn serve(options: &Dev) -> anyhow::Result<()> {
     let layout = Layout::new(&options.dir);
-    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let at = |port| SocketAddr::from((options.address, port));
     let users = USERS.map(|name| Name::parse(name).expect("letters and digits are a name"));
     let is_new = !layout.ca_certificate().exists();
     let credential = credential(options, &layout)?;
     let settings = Settings {
         layout: layout.clone(),
-        kmip: loopback(options.kmip_port),
-        web: loopback(options.web_port),
+        kmip: at(options.kmip_port),
+        web: at(options.web_port),
+        peer: at(options.peer_port),
         user_field: options.user_field,
         first_users: users.into(),
     };
+    tokio::spawn(turn_clock(layout.clock_offset()));
     let node = Node::start(settings, credential).await?;
-    if is_new {
+    if is_new && options.ordinal.is_none() {
         eprint!("{}", welcome(&layout, node.kmip));
     }
     let (kmip, web, dir) = (node.kmip, node.web, options.dir.display());
     let mut out = std::io::stdout();
-    writeln!(out, "READY kmip={kmip} web=https://{web} dir={dir}")?;
+    match options.ordinal {
+        None => writeln!(out, "READY kmip={kmip} web=https://{web} dir={dir}")?,
+        Some(n) => {
+            let pid = std::process::id();
+            writeln!(
+                out,
+                "READY node={n} kmip={kmip} web=https://{web} dir={dir} pid={pid}"
+            )?;
+        }
+    }
     out.flush()?;
     tokio::select! {
         signal = await_signal() => signal?,
         () = node.disk_works_again() => return begin_anew(options, &node),
     }
     node.stop().await
+}
+
+/// Turns the clock of this process by the seconds in a file, so that a test can do to one node what
+/// a wrong time server does.
+async fn turn_clock(file: std::path::PathBuf) {
+    loop {
+        let turned = std::fs::read_to_string(&file).ok();
+        let seconds = turned.and_then(|text| text.trim().parse::<i64>().ok());
+        crate::clock::turn(seconds.unwrap_or(0).saturating_mul(1_000));
+        tokio::time::sleep(CLOCK_LOOK_INTERVAL).await;
+    }
 }
 
 /// Replaces this process by itself, on the same ports: what an appliance's PID 1 would do.
@@ -93,7 +133,7 @@ fn credential(options: &Dev, layout: &Layout) -> anyhow::Result<Credential> {
     token.map_err(anyhow::Error::msg)
 }
 
-async fn await_signal() -> anyhow::Result<()> {
+pub(super) async fn await_signal() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;

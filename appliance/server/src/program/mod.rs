@@ -2,10 +2,12 @@
 
 mod args;
 mod dev;
+mod fleet;
+mod join;
 mod operate;
 mod verify;
 
-use args::{Arguments, Command};
+use args::{Arguments, ClusterCommand, Command, NodeCommand};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -18,6 +20,9 @@ pub fn main() -> ExitCode {
         Command::Dev(options) => dev::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::HsmWorker => run_hsm_worker(),
+        Command::Node(NodeCommand::Cluster(command @ ClusterCommand::Join { .. })) => {
+            join::run(&arguments.dir, command)
+        }
         Command::Node(command) => operate::run(&arguments.dir, command),
     };
     match done {

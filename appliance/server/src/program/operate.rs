@@ -1,7 +1,7 @@
 //! Commands on a running node, spoken over its Unix socket.
 
-use super::args::{Client, Epoch, Key, Log, NodeCommand, Slot, StateCommand};
-use crate::doors::control::{Line, Request};
+use super::args::{Client, ClusterCommand, Epoch, Key, Log, NodeCommand, Slot, StateCommand};
+use crate::doors::control::{ClusterRequest, Line, Request};
 use crate::layout::Layout;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -23,19 +23,52 @@ enum Show {
     Table(&'static [&'static str]),
     /// The result, a field a line.
     Fields,
+    /// The members of the cluster as a table, and how the cluster stands.
+    Members,
 }
 
-/// Asks the node and shows its answer.
-pub(super) fn run(dir: &Path, command: NodeCommand) -> anyhow::Result<ExitCode> {
-    let (request, show) = request(command)?;
+/// Columns of the table of members.
+const MEMBER_COLUMNS: [&str; 10] = [
+    "node",
+    "leads",
+    "role",
+    "phase",
+    "address",
+    "version",
+    "votes",
+    "replicated_to",
+    "agrees_to",
+    "connected",
+];
+
+fn send(dir: &Path, request: &Request) -> anyhow::Result<UnixStream> {
     let socket = Layout::new(dir).control_socket();
     let stream = UnixStream::connect(&socket).with_context(|| {
         let dir = dir.display();
         format!("no node answers in {dir} (start one with: strongroom dev --dir {dir})")
     })?;
-    let mut line = serde_json::to_vec(&request)?;
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     (&stream).write_all(&line)?;
+    Ok(stream)
+}
+
+/// Asks the node in a folder and gives the result.
+pub(super) fn ask(dir: &Path, request: &Request) -> anyhow::Result<Value> {
+    for line in BufReader::new(send(dir, request)?).lines() {
+        match serde_json::from_str(&line?).context("the node's answer")? {
+            Line::Done(done) => return Ok(done),
+            Line::Error(error) => bail!(error),
+            Line::Item(_) | Line::Progress(_) => {}
+        }
+    }
+    bail!("the node ended before it answered")
+}
+
+/// Asks the node and shows its answer.
+pub(super) fn run(dir: &Path, command: NodeCommand) -> anyhow::Result<ExitCode> {
+    let (request, show) = request(command)?;
+    let stream = send(dir, &request)?;
     match print(BufReader::new(stream), &show) {
         // `strongroom log show | head` ends the pipe, which is no error of ours.
         Err(e) if is_broken_pipe(&e) => Ok(ExitCode::SUCCESS),
@@ -51,7 +84,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
     let either = |json: bool, show| if json { Show::Json } else { show };
     Ok(match command {
-        NodeCommand::Status { json } => (Request::Status, either(json, Show::Fields)),
+        NodeCommand::Status { digest, json } => {
+            (Request::Status { digest }, either(json, Show::Fields))
+        }
+        NodeCommand::Cluster(command) => cluster_request(command)?,
         NodeCommand::Log(Log::Show {
             view,
             last,
@@ -94,6 +130,29 @@ fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
         }
         NodeCommand::Slot(command) => slot_request(command)?,
     })
+}
+
+fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {
+    let either = |json: bool, show| if json { Show::Json } else { show };
+    let (request, show) = match command {
+        ClusterCommand::Status { json } => (ClusterRequest::Status, either(json, Show::Members)),
+        ClusterCommand::Ticket { json } => (ClusterRequest::Ticket, either(json, Show::Fields)),
+        ClusterCommand::Requests { json } => {
+            let columns = &["key", "cluster_ca", "address", "role", "version", "since"];
+            (ClusterRequest::Requests, either(json, Show::Table(columns)))
+        }
+        ClusterCommand::Approve { key, .. } => (ClusterRequest::Approve { key }, Show::Fields),
+        ClusterCommand::Deny { key } => (ClusterRequest::Deny { key }, Show::Fields),
+        ClusterCommand::Remove { node } => (ClusterRequest::Remove { node }, Show::Fields),
+        ClusterCommand::Leave => (ClusterRequest::Leave, Show::Fields),
+        ClusterCommand::RotateCa { json } => (ClusterRequest::RotateCa, either(json, Show::Fields)),
+        ClusterCommand::OfflineGet { limit, group } => {
+            (ClusterRequest::OfflineGet { group, limit }, Show::Fields)
+        }
+        ClusterCommand::Resolve { reason } => (ClusterRequest::Resolve { reason }, Show::Fields),
+        ClusterCommand::Join { .. } => bail!("a node that runs is a member already"),
+    };
+    Ok((Request::Cluster(request), show))
 }
 
 fn slot_request(command: Slot) -> anyhow::Result<(Request, Show)> {
@@ -155,7 +214,7 @@ fn print(answer: impl BufRead, show: &Show) -> anyhow::Result<ExitCode> {
             Line::Item(item) => match show {
                 Show::Json => writeln!(out, "{item}")?,
                 Show::Records => writeln!(out, "{}", record_line(&item))?,
-                Show::Table(_) | Show::Fields => rows.push(item),
+                Show::Table(_) | Show::Fields | Show::Members => rows.push(item),
             },
             Line::Progress(text) if progress_line => eprint!("\r\x1b[K{text}"),
             Line::Progress(_) => {}
@@ -186,6 +245,20 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
         Show::Json => writeln!(out, "{done}")?,
         Show::Records => {}
         Show::Fields => fields(out, done, 0)?,
+        Show::Members => {
+            let mut done = done.clone();
+            let members = done["members"].take();
+            table(
+                out,
+                &MEMBER_COLUMNS,
+                members.as_array().map_or(&[], Vec::as_slice),
+            )?;
+            writeln!(out)?;
+            if let Some(map) = done.as_object_mut() {
+                map.retain(|key, value| key != "members" && !value.is_null());
+            }
+            fields(out, &done, 0)?;
+        }
         Show::Table(columns) => {
             let rows = done.as_array().cloned().unwrap_or(rows);
             table(out, columns, &rows)?;

@@ -3,10 +3,16 @@
 //! One request a connection, as a line of JSON; the answer is lines of JSON ([`Line`]). Only the
 //! user that runs the node, and root, are let in; the log names them by their user id.
 
+mod cluster;
+
+pub use cluster::ClusterRequest;
+
 use crate::engine::{Engine, Refusal};
 use crate::founding;
+use crate::jobs::cosign::Cosigner;
 use crate::jobs::{epoch, export};
 use crate::layout::Layout;
+use crate::member::colleagues::Colleagues;
 use crate::notary::Notary;
 use crate::{metrics, render};
 use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, View, codec};
@@ -42,7 +48,10 @@ const LINES_WAITING_MAX: usize = 256;
     reason = "each variant is a command of the program, described there"
 )]
 pub enum Request {
-    Status,
+    Status {
+        digest: bool,
+    },
+    Cluster(ClusterRequest),
     LogShow {
         view: Option<String>,
         last: Option<u64>,
@@ -104,33 +113,45 @@ pub enum Line {
     Error(String),
 }
 
+/// What the door opens onto.
+pub(crate) struct Control {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) notary: Arc<Notary>,
+    pub(crate) cosigner: Arc<Cosigner>,
+    pub(crate) colleagues: Colleagues,
+    pub(crate) layout: Layout,
+    /// Address of the KMIP port.
+    pub(crate) kmip: SocketAddr,
+    /// Address of the web port.
+    pub(crate) web: SocketAddr,
+}
+
 /// The door, ready to open.
-#[derive(Debug)]
-pub struct ControlDoor {
-    engine: Arc<Engine>,
-    notary: Arc<Notary>,
-    layout: Layout,
-    kmip: SocketAddr,
-    web: SocketAddr,
+pub(crate) struct ControlDoor(Control);
+
+impl std::fmt::Debug for ControlDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ControlDoor").finish_non_exhaustive()
+    }
+}
+
+impl std::ops::Deref for ControlDoor {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.0
+    }
 }
 
 type Answer = Result<Value, String>;
 
+/// How long a command waits for members that are away, before it says which.
+const ROTATION_PATIENCE: Duration = Duration::from_secs(30);
+
 impl ControlDoor {
-    /// Prepares the door; `addresses` are those of the KMIP and the web port.
-    pub fn new(
-        engine: Arc<Engine>,
-        notary: Arc<Notary>,
-        layout: Layout,
-        (kmip, web): (SocketAddr, SocketAddr),
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            engine,
-            notary,
-            layout,
-            kmip,
-            web,
-        })
+    /// Prepares the door.
+    pub(crate) fn new(control: Control) -> Arc<Self> {
+        Arc::new(Self(control))
     }
 
     /// Opens the socket; the future serves it until told to stop.
@@ -213,7 +234,8 @@ impl ControlDoor {
 
     async fn answer(&self, actor: &Actor, request: Request, lines: &mpsc::Sender<Line>) -> Answer {
         match request {
-            Request::Status => Ok(self.status()),
+            Request::Status { digest } => self.status(digest).await,
+            Request::Cluster(request) => self.cluster(actor, request).await,
             Request::LogShow { view, last, follow } => {
                 self.log_show(view.as_deref(), last, follow, lines).await
             }
@@ -259,13 +281,26 @@ impl ControlDoor {
         }
     }
 
-    fn status(&self) -> Value {
+    async fn status(&self, digest: bool) -> Answer {
+        let digest = match digest {
+            true => Some(self.state_digest(false).await?),
+            false => None,
+        };
+        let mut status = self.status_now();
+        if let Some(digest) = digest {
+            set(&mut status, "state", digest);
+        }
+        Ok(status)
+    }
+
+    fn status_now(&self) -> Value {
         let health = metrics::health(&self.engine);
         let cluster = self.engine.cluster().status();
         let ledger = self.engine.machine().ledger();
         let (size, root) = (ledger.size(), ledger.root().to_string());
         drop(ledger);
         let (access_size, access_root) = self.engine.access().head();
+        let agreed = self.cosigner.last();
         let state = self.engine.machine().state();
         let (free, kept) = self.engine.room().reading();
         let slots = self.engine.vault().slot_health();
@@ -282,6 +317,13 @@ impl ControlDoor {
             "faults": health.faults,
             "cluster_log": { "size": size, "root": root },
             "access_log": { "size": access_size, "root": access_root.to_string() },
+            "quorum_heard_seconds_ago": self.engine.contact().age_seconds(),
+            "clock_jumped_milliseconds": crate::clock::jump(),
+            "agreed": agreed.map(|agreed| json!({
+                "size": agreed.checkpoint.size,
+                "nodes": agreed.nodes.iter().map(|node| node.0).collect::<Vec<_>>(),
+                "of": state.members().count(),
+            })),
             "raft": {
                 "leader": cluster.leader,
                 "term": cluster.term,
@@ -449,19 +491,23 @@ impl ControlDoor {
             // A reader that is slow misses a line of progress, nothing else.
             drop(report.try_send(Line::Progress(text)));
         };
-        let rotated = epoch::rotate(&self.engine, actor, &mut progress).await;
+        let (engine, colleagues) = (&self.engine, &self.colleagues);
+        let rotated =
+            epoch::rotate(engine, colleagues, actor, ROTATION_PATIENCE, &mut progress).await;
         let rotated = rotated.map_err(|e| e.to_string())?;
+        let retired = rotated.retired.as_ref();
+        let reasons = retired.map(|report| {
+            let reason =
+                |slot: &vault::NotRenewed| format!("slot {}: {}", slot.slot.0, slot.reason);
+            report.not_renewed.iter().map(reason).collect::<Vec<_>>()
+        });
         Ok(json!({
             "epoch": rotated.epoch.0,
             "resealed": rotated.resealed,
             "finalised": rotated.finalised,
-            "root_renewed": rotated.retired.root_renewed,
-            "root_not_renewed_because": rotated
-                .retired
-                .not_renewed
-                .iter()
-                .map(|slot| format!("slot {}: {}", slot.slot.0, slot.reason))
-                .collect::<Vec<_>>(),
+            "root_renewed": retired.is_some_and(|report| report.root_renewed),
+            "root_not_renewed_because": reasons.unwrap_or_default(),
+            "waiting_for_nodes": rotated.awaited.iter().map(|node| node.0).collect::<Vec<_>>(),
         }))
     }
 
@@ -501,7 +547,8 @@ impl ControlDoor {
             let text = format!("{done} of {total} records");
             drop(report.try_send(Line::Progress(text)));
         };
-        let exported = export::export(&self.engine, &self.notary, actor, &out, progress).await;
+        let (engine, notary, cosigner) = (&self.engine, &self.notary, &self.cosigner);
+        let exported = export::export(engine, notary, cosigner, actor, &out, progress).await;
         let exported = exported.map_err(|e| e.to_string())?;
         Ok(json!({
             "out": exported.out,
@@ -512,6 +559,7 @@ impl ControlDoor {
                 "root": exported.cluster.root.to_string(),
             },
             "digest": exported.written.manifest.to_string(),
+            "signed_by_nodes": exported.nodes.iter().map(|node| node.0).collect::<Vec<_>>(),
         }))
     }
 
@@ -540,7 +588,10 @@ impl ControlDoor {
             .iter()
             .find(|slot| slot.id == id)
             .map(|slot| slot.kind.to_string());
-        let (name, kind) = (founding::slot_name(id), kind.unwrap_or_default());
+        let (name, kind) = (
+            founding::slot_name(self.engine.node(), id),
+            kind.unwrap_or_default(),
+        );
         self.change(actor, Ask::AddSlot { name, kind }).await?;
         Ok(json!({ "id": id.0 }))
     }
@@ -555,7 +606,7 @@ impl ControlDoor {
         self.change(
             actor,
             Ask::RemoveSlot {
-                name: founding::slot_name(id),
+                name: founding::slot_name(self.engine.node(), id),
             },
         )
         .await?;

@@ -1,0 +1,127 @@
+//! What a node does to be known and to know the others: says who and where it is, learns where they
+//! are, and keeps count of the last word of a quorum.
+
+use crate::engine::{Engine, Refusal};
+use crate::member::colleagues::Colleagues;
+use crate::member::place::Place;
+use domain::{Actor, Ask, Denial, MemberPhase, NodeId};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How often the others' addresses are compared with the log, and the quorum's last word is taken.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Pause between tries to tell the cluster something.
+const TRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Says in the cluster log that this node serves, and where. Without a quorum it is said later;
+/// existing keys are served meanwhile.
+pub(super) async fn announce(engine: Arc<Engine>, address: String, said: oneshot::Sender<()>) {
+    let me = engine.node();
+    let identity = match engine.vault().node_identity() {
+        Ok(identity) => identity,
+        Err(e) => return tracing::error!("the keys of this node: {e}"),
+    };
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let asks = [
+        Ask::StartNode {
+            node: me,
+            version,
+            format: domain::FORMAT,
+        },
+        Ask::IdentifyNode {
+            node: me,
+            key: identity.fingerprint,
+            sealing_key: identity.sealing_key,
+            address,
+        },
+    ];
+    for ask in asks {
+        tell(&engine, me, ask).await;
+    }
+    // The start of the node may have stopped waiting.
+    let _ = said.send(());
+}
+
+/// Tries until the cluster has taken it.
+async fn tell(engine: &Engine, me: NodeId, ask: Ask) {
+    loop {
+        match engine.change(&Actor::Node(me), ask.clone(), None).await {
+            Ok(_) => return,
+            Err(Refusal::Denied { denial, .. }) if !is_early(&denial) => {
+                return tracing::error!("{}: {denial}", ask.name());
+            }
+            Err(e) => tracing::debug!("{}: {e}", ask.name()),
+        }
+        tokio::time::sleep(TRY_INTERVAL).await;
+    }
+}
+
+/// A node that has just joined may be asked before its own log says that it is a member.
+fn is_early(denial: &Denial) -> bool {
+    matches!(denial, Denial::OutOfOrder { .. } | Denial::NotPermitted)
+}
+
+/// Keeps the addresses of the others as the log has them.
+pub(super) async fn directory(engine: Arc<Engine>, colleagues: Colleagues, place_file: PathBuf) {
+    let mut known: BTreeMap<u64, String> = BTreeMap::new();
+    let mut ticks = super::ticks(LOOK_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if let Some(asked) = engine.cluster().quorum_contact() {
+            engine.contact().heard_at(asked);
+        }
+        let now = addresses(&engine);
+        if now == known || now.is_empty() {
+            continue;
+        }
+        for (node, address) in &now {
+            if known.get(node) != Some(address) {
+                colleagues.peers().set_address(*node, address.clone());
+            }
+        }
+        for node in known.keys().filter(|node| !now.contains_key(node)) {
+            colleagues.peers().forget(*node);
+            colleagues.peers().drop_connections(Some(*node));
+        }
+        if let Err(e) = remember(&engine, &place_file, &now) {
+            tracing::warn!("{}: {e}", place_file.display());
+        }
+        known = now;
+    }
+}
+
+/// Where the other members are, by the log.
+fn addresses(engine: &Engine) -> BTreeMap<u64, String> {
+    let state = engine.machine().state();
+    let here = |phase| phase != MemberPhase::Removed;
+    let others = state
+        .members()
+        .filter(|(id, node)| *id != engine.node() && here(node.phase));
+    others
+        .filter(|(_, node)| !node.address.is_empty())
+        .map(|(id, node)| (id.0, node.address.clone()))
+        .collect()
+}
+
+/// For a start at which the log cannot be read.
+fn remember(
+    engine: &Engine,
+    place_file: &std::path::Path,
+    members: &BTreeMap<u64, String>,
+) -> std::io::Result<()> {
+    let place = Place::read(place_file)?;
+    let epoch = {
+        let state = engine.machine().state();
+        state.node(engine.node()).map(|node| node.epoch)
+    };
+    let place = Place {
+        epoch: epoch.unwrap_or(place.epoch),
+        members: members.iter().map(|(n, a)| (*n, a.clone())).collect(),
+        ..place
+    };
+    place.write(place_file)
+}
