@@ -52,3 +52,16 @@ pub enum CallFault {
     #[error("{0} calls wait for this node already: try again later")]
     Overloaded(usize),
 }
+
+impl CallFault {
+    /// Whether one of both nodes does not want to talk to the other: it takes a person to change
+    /// that, and trying again soon is of no use.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, CallFault::Refused(_) | CallFault::RefusedHere(_))
+    }
+
+    /// Whether the request may have been carried out.
+    pub fn may_have_happened(&self) -> bool {
+        matches!(self, CallFault::Lost(_) | CallFault::Answered(_))
+    }
+}

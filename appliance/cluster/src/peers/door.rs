@@ -6,7 +6,7 @@
 
 use crate::peers::call::Answerer;
 use crate::peers::frame::{Header, Kind, Malformed, Message};
-use crate::peers::greet::{NotMet, Secured, answering};
+use crate::peers::greet::{NotMet, Secured, answering, say_farewell};
 use crate::peers::health::{Record, count};
 use crate::peers::hello::{Caller, Lane};
 use crate::peers::limits::{
@@ -16,7 +16,7 @@ use crate::peers::limits::{
 };
 use crate::peers::net::{Listener, Stream};
 use crate::peers::switchboard::Switchboard;
-use crate::peers::wire::{End, FrameReader, write_frames};
+use crate::peers::wire::{End, FrameReader, ended_writing, write_frames};
 use std::sync::Arc;
 use tokio::io::AsyncRead;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -117,33 +117,41 @@ async fn handshake(
         }
         met = timeout(HANDSHAKE_TIMEOUT, greeting) => met,
     };
-    let not_met = match met {
+    let (why, stream) = match met {
         Ok(Ok(met)) => return Some(met),
         Ok(Err(not_met)) => not_met,
-        Err(_) => NotMet::Failed(End::Silent(HANDSHAKE_TIMEOUT)),
+        Err(_) => (NotMet::Failed(End::Silent(HANDSHAKE_TIMEOUT)), None),
     };
+    note(board, from, &why);
+    if let (NotMet::RefusedHere { refused, .. }, Some(stream)) = (why, stream) {
+        say_farewell(stream, refused).await;
+    }
+    None
+}
+
+/// Counts a connection that did not come about, and remembers why if it is known whose it was.
+fn note(board: &Switchboard, from: &str, why: &NotMet) {
     let mut counters = board.counters.lock();
-    match not_met {
+    match why {
         NotMet::Failed(end) => {
             counters.handshakes_failed = counters.handshakes_failed.saturating_add(1);
             tracing::debug!("connection from {from}: {end}");
         }
         NotMet::RefusedHere { refused, node } => {
-            count(&mut counters.refused_here, &refused);
+            count(&mut counters.refused_here, refused);
             tracing::debug!("connection from {from} refused: {refused}");
             if let Some(record) = node.and_then(|node| board.known_record(node)) {
                 record.refused(format!("this node refuses the other one: {refused}"));
             }
         }
         NotMet::RefusedThere { refused, node } => {
-            count(&mut counters.refused_there, &refused);
+            count(&mut counters.refused_there, refused);
             tracing::debug!("connection from {from} was given up there: {refused}");
-            if let Some(record) = board.known_record(node) {
+            if let Some(record) = board.known_record(*node) {
                 record.refused(format!("the other node refuses this one: {refused}"));
             }
         }
     }
-    None
 }
 
 /// What one connection may ask.
@@ -212,10 +220,13 @@ async fn session(
     let limit = allowance.request_bytes_max();
     let reader = FrameReader::new(reader, limit, lane.silence_max(), record);
     let (answers, queue) = mpsc::channel(WRITE_QUEUE_FRAMES);
+    // In a task of its own, so that neither direction can starve the other.
+    let mut writing = JoinSet::new();
+    writing.spawn(write_frames(writer, queue, Some, Some(STALL_TIMEOUT)));
     tokio::select! {
         biased;
+        end = writing.join_next() => ended_writing(end),
         end = take_requests(reader, allowance, answerer, answers) => end,
-        end = write_frames(writer, queue, Some, Some(STALL_TIMEOUT)) => end,
     }
 }
 

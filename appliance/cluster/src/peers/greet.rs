@@ -14,7 +14,7 @@ use crate::peers::frame::{Malformed, Message};
 use crate::peers::hello::{Caller, Gatekeeper, Hello, Lane, PROTOCOL, Refused};
 use crate::peers::limits::{HANDSHAKE_TIMEOUT, LINGER};
 use crate::peers::net::Stream;
-use crate::peers::tls::peer_key;
+use crate::peers::tls::{is_issued_to, peer_key};
 use crate::peers::wire::{End, read_greeting, write_now};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -132,22 +132,19 @@ fn same_protocol(theirs: &Hello) -> Result<(), Refused> {
     }
 }
 
-/// Greets as the side that was dialled. The caller sets the deadline.
+/// Greets as the side that was dialled. The caller sets the deadline, and says farewell on the
+/// connection that comes back with a refusal of ours.
 pub(super) async fn answering(
     stream: Box<dyn Stream>,
     tls: Arc<ServerConfig>,
     gate: &dyn Gatekeeper,
-) -> Result<(Secured, Caller, Lane), NotMet> {
+) -> Result<(Secured, Caller, Lane), (NotMet, Option<Box<Secured>>)> {
     let tls = TlsAcceptor::from(tls).accept(stream).await;
-    let mut stream = TlsStream::from(tls.map_err(End::from)?);
+    let tls = tls.map_err(|e| (NotMet::Failed(e.into()), None))?;
+    let mut stream = TlsStream::from(tls);
     match receive(&mut stream, gate).await {
         Ok((caller, lane)) => Ok((stream, caller, lane)),
-        Err(not_met) => {
-            if let NotMet::RefusedHere { refused, .. } = &not_met {
-                say_farewell(stream, refused.clone()).await;
-            }
-            Err(not_met)
-        }
+        Err(why) => Err((why, Some(Box::new(stream)))),
     }
 }
 
@@ -177,6 +174,7 @@ async fn receive(stream: &mut Secured, gate: &dyn Gatekeeper) -> Result<(Caller,
     // Without a key the number is only a claim.
     let node = key.map(|_| theirs.node);
     let caller = same_protocol(&theirs)
+        .and_then(|()| own_certificate(stream, &theirs))
         .and_then(|()| gate.admit(&theirs, key))
         .and_then(|caller| may_use(caller, lane))
         .map_err(|r| refuse(r, node))?;
@@ -198,6 +196,19 @@ async fn receive(stream: &mut Secured, gate: &dyn Gatekeeper) -> Result<(Caller,
     }
 }
 
+/// The certificate names the node that it was issued to. Without this a removed member could take
+/// the number of a node that this one has not heard of yet.
+fn own_certificate(stream: &Secured, theirs: &Hello) -> Result<(), Refused> {
+    let (tls, node) = (stream.get_ref().1, theirs.node);
+    let has_one = tls
+        .peer_certificates()
+        .is_some_and(|chain| !chain.is_empty());
+    match !has_one || node == 0 || is_issued_to(tls, &theirs.cluster, node) {
+        true => Ok(()),
+        false => Err(Refused::WrongKey { node }),
+    }
+}
+
 /// A newcomer joins, and does nothing else.
 fn may_use(caller: Caller, lane: Lane) -> Result<Caller, Refused> {
     match (caller, lane) {
@@ -210,7 +221,10 @@ fn may_use(caller: Caller, lane: Lane) -> Result<Caller, Refused> {
 
 /// Says why, and leaves the other side time to read it: closing at once, with bytes of its unread,
 /// would throw the refusal away on its side.
-async fn say_farewell<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, refused: Refused) {
+pub(super) async fn say_farewell<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    refused: Refused,
+) {
     let farewell = async {
         write_now(&mut stream, &Message::Refusal(Box::new(refused))).await?;
         stream.shutdown().await?;

@@ -13,7 +13,7 @@ pub struct PeerHealth {
     pub node: u64,
     /// Where it is dialled, if its address is known.
     pub address: Option<String>,
-    /// Whether there is a connection to it on the Raft lane, or on any other.
+    /// Whether there is any connection with it.
     pub connected: bool,
     /// Lanes on which this node has a connection to it.
     pub dialled: Vec<Lane>,

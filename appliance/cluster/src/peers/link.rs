@@ -8,25 +8,21 @@ use crate::peers::frame::{Kind, Malformed, Message};
 use crate::peers::health::Record;
 use crate::peers::hello::Lane;
 use crate::peers::limits::WRITE_QUEUE_FRAMES;
-use crate::peers::wire::{End, FrameReader, write_frames};
+use crate::peers::wire::{End, FrameReader, ended_writing, write_frames};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 /// A connection to another node on one lane.
 pub(super) struct Link {
     calls: Arc<Mutex<Calls>>,
-    queue: mpsc::Sender<Outgoing>,
+    /// Numbers of requests on their way to the writer, which takes the bodies itself.
+    queue: mpsc::Sender<u64>,
     closing: Arc<Notify>,
-}
-
-/// A request on its way to the writer.
-struct Outgoing {
-    number: u64,
-    body: Vec<u8>,
 }
 
 /// Calls without an answer.
@@ -38,13 +34,16 @@ struct Calls {
 }
 
 struct Waiting {
-    sent: bool,
-    answer: oneshot::Sender<Result<Vec<u8>, CallFault>>,
+    /// The request, until it is sent.
+    unsent: Option<Vec<u8>>,
+    answer: oneshot::Sender<Outcome>,
 }
 
-/// A call that could not even be queued; its body comes back.
+type Outcome = Result<Vec<u8>, NotTaken>;
+
+/// A call without an answer.
 pub(super) enum NotTaken {
-    /// The connection has ended: another one may take it.
+    /// The connection ended before the request was sent; it comes back, for another connection.
     Ended(Vec<u8>),
     /// It is over.
     Fault(CallFault),
@@ -69,12 +68,16 @@ impl Link {
             let (reader, writer) = tokio::io::split(stream);
             let limit = lane.body_bytes_max();
             let reader = FrameReader::new(reader, limit, lane.silence_max(), record);
-            let mark = |outgoing: Outgoing| calls.lock().begin(outgoing);
+            let begun = calls.clone();
+            let begin = move |number: u64| begun.lock().begin(number);
+            // In a task of its own, so that neither direction can starve the other.
+            let mut writing = JoinSet::new();
+            writing.spawn(write_frames(writer, outgoing, begin, None));
             let end = tokio::select! {
                 biased;
                 () = closing.notified() => End::Here("this node closed the connection"),
+                end = writing.join_next() => ended_writing(end),
                 end = take_answers(reader, &calls) => end,
-                end = write_frames(writer, outgoing, mark, None) => end,
             };
             calls.lock().end(&end);
             ended(end);
@@ -106,25 +109,23 @@ impl Link {
             }
         };
         let (answer, mut answered) = oneshot::channel();
-        let Some(number) = self.calls.lock().register(answer) else {
-            return Err(NotTaken::Ended(body));
-        };
+        let number = self.calls.lock().register(body, answer)?;
         let entry = Entry {
             calls: &self.calls,
             number,
         };
-        place.send(Outgoing { number, body });
-        let outcome = match timeout_at(deadline, &mut answered).await {
-            Ok(Ok(outcome)) => outcome,
+        place.send(number);
+        let fault = match timeout_at(deadline, &mut answered).await {
+            Ok(Ok(outcome)) => return outcome,
+            Ok(Err(_)) => gone(),
             // The answer may have come in the moment in which the time was up.
             Err(_) => match entry.withdraw() {
-                Some(true) => Err(CallFault::Lost("no answer within the time given".into())),
-                Some(false) => Err(CallFault::Unreachable("not sent in the time given".into())),
-                None => answered.try_recv().unwrap_or_else(|_| Err(gone())),
+                Some(true) => CallFault::Lost("no answer within the time given".into()),
+                Some(false) => CallFault::Unreachable("not sent within the time given".into()),
+                None => return answered.try_recv().unwrap_or(Err(NotTaken::Fault(gone()))),
             },
-            Ok(Err(_)) => Err(gone()),
         };
-        outcome.map_err(NotTaken::Fault)
+        Err(NotTaken::Fault(fault))
     }
 }
 
@@ -148,7 +149,7 @@ impl Entry<'_> {
     /// Whether the request was sent; `None` if its outcome is known already.
     fn withdraw(&self) -> Option<bool> {
         let waiting = self.calls.lock().waiting.remove(&self.number);
-        waiting.map(|w| w.sent)
+        waiting.map(|w| w.unsent.is_none())
     }
 }
 
@@ -159,24 +160,25 @@ impl Drop for Entry<'_> {
 }
 
 impl Calls {
-    fn register(&mut self, answer: oneshot::Sender<Result<Vec<u8>, CallFault>>) -> Option<u64> {
+    fn register(
+        &mut self,
+        body: Vec<u8>,
+        answer: oneshot::Sender<Outcome>,
+    ) -> Result<u64, NotTaken> {
+        let number = self.next.wrapping_add(1);
         if self.ended.is_some() {
-            return None;
+            return Err(NotTaken::Ended(body));
         }
-        self.next = self.next.checked_add(1)?;
-        let waiting = Waiting {
-            sent: false,
-            answer,
-        };
-        self.waiting.insert(self.next, waiting);
-        Some(self.next)
+        self.next = number;
+        let unsent = Some(body);
+        self.waiting.insert(number, Waiting { unsent, answer });
+        Ok(number)
     }
 
-    /// Marks a request as sent; nothing is sent for a caller that has given up.
-    fn begin(&mut self, outgoing: Outgoing) -> Option<Message> {
-        let waiting = self.waiting.get_mut(&outgoing.number)?;
-        waiting.sent = true;
-        Some(Message::Request(outgoing.number, outgoing.body))
+    /// Takes a request for sending; there is none when its caller has given up.
+    fn begin(&mut self, number: u64) -> Option<Message> {
+        let body = self.waiting.get_mut(&number)?.unsent.take()?;
+        Some(Message::Request(number, body))
     }
 
     /// Delivers an answer. One that nobody waits for any more is dropped; one to a request that
@@ -190,12 +192,17 @@ impl Calls {
             kind: "answer",
             expected: "an answer to a request that was sent",
         };
-        if number > self.next || self.waiting.get(&number).is_some_and(|w| !w.sent) {
+        if number > self.next
+            || self
+                .waiting
+                .get(&number)
+                .is_some_and(|w| w.unsent.is_some())
+        {
             return Err(unasked);
         }
         if let Some(waiting) = self.waiting.remove(&number) {
             // The caller may have gone in this very moment.
-            drop(waiting.answer.send(outcome));
+            drop(waiting.answer.send(outcome.map_err(NotTaken::Fault)));
         }
         Ok(())
     }
@@ -203,11 +210,11 @@ impl Calls {
     fn end(&mut self, end: &End) {
         self.ended.get_or_insert_with(|| end.clone());
         for (_, waiting) in std::mem::take(&mut self.waiting) {
-            let fault = match waiting.sent {
-                true => CallFault::Lost(end.to_string()),
-                false => CallFault::Unreachable(end.to_string()),
+            let not_taken = match waiting.unsent {
+                Some(body) => NotTaken::Ended(body),
+                None => NotTaken::Fault(CallFault::Lost(end.to_string())),
             };
-            drop(waiting.answer.send(Err(fault)));
+            drop(waiting.answer.send(Err(not_taken)));
         }
     }
 }

@@ -41,3 +41,6 @@ pub use limits::{FRAME_BYTES_MAX, NEWCOMER_BYTES_MAX, SERVICE_BYTES_MAX};
 pub use net::{BoxFuture, Listener, Net, Stream, TokioNet};
 pub use switchboard::{Peers, call_once};
 pub use tls::{PeerTls, key_of, server_name};
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -2,7 +2,9 @@
 
 use crate::peers::hello::Refused;
 use parking_lot::RwLock;
-use rustls::pki_types::CertificateDer;
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, CommonState, ProtocolVersion, ServerConfig};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -77,6 +79,16 @@ pub(super) fn peer_key(tls: &CommonState) -> Result<Option<[u8; 32]>, Refused> {
     let leaf = tls.peer_certificates().and_then(<[_]>::first);
     leaf.map(|leaf| key_of(leaf).ok_or_else(|| malformed("the certificate cannot be read")))
         .transpose()
+}
+
+/// Whether the certificate that the other side has shown was issued to this node of this cluster.
+/// The side that dials has TLS check the name; the side that is dialled does it here.
+pub(super) fn is_issued_to(tls: &CommonState, cluster: &[u8; 16], node: u64) -> bool {
+    let leaf = tls.peer_certificates().and_then(<[_]>::first);
+    let certificate = leaf.and_then(|leaf| ParsedCertificate::try_from(leaf).ok());
+    let name = ServerName::try_from(server_name(cluster, node)).ok();
+    let both = certificate.zip(name);
+    both.is_some_and(|(certificate, name)| verify_server_name(&certificate, &name).is_ok())
 }
 
 /// SHA-256 of the DER of the SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) of a certificate; `None` if

@@ -110,12 +110,14 @@ impl Way {
         }
     }
 
-    /// A connection, by the deadline.
+    /// A connection, by the deadline. Makes or joins one attempt at most, so that a caller who could
+    /// ask another node instead learns soon that this one is down.
     async fn link(
         self: &Arc<Self>,
         board: &Arc<Switchboard>,
         deadline: Instant,
     ) -> Result<Arc<Link>, CallFault> {
+        let mut tried = false;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -126,10 +128,14 @@ impl Way {
                 Step::Use(link) => return Ok(link),
                 Step::Dial => {
                     tokio::spawn(self.clone().dial(board.clone()));
+                    tried = true;
                     deadline
                 }
-                Step::Wait => deadline,
-                Step::Pause(_, Some(fault)) if !matches!(fault, CallFault::Unreachable(_)) => {
+                Step::Wait => {
+                    tried = true;
+                    deadline
+                }
+                Step::Pause(_, Some(fault)) if tried || fault.is_refusal() => {
                     return Err(fault);
                 }
                 Step::Pause(until, fault) if until >= deadline => {
@@ -166,8 +172,13 @@ impl Way {
             None => {}
             Some(Ok(stream)) => {
                 self.record.connected();
-                let counted = board.clone();
-                let ended = move |end: End| counted.count_end(&end);
+                // Held weakly: a connection must not keep alive what would close it.
+                let counted = Arc::downgrade(&board);
+                let ended = move |end: End| {
+                    if let Some(board) = counted.upgrade() {
+                        board.count_end(&end);
+                    }
+                };
                 let link = Link::start(stream, self.lane, self.record.clone(), ended);
                 let since = Instant::now();
                 state.phase = Phase::Up { link, since };
@@ -246,10 +257,7 @@ impl Way {
     pub(super) fn hint_alive(&self) {
         let mut state = self.state.lock();
         if let Phase::Down { until, fault } = &mut state.phase
-            && !matches!(
-                fault,
-                Some(CallFault::Refused(_) | CallFault::RefusedHere(_))
-            )
+            && !fault.as_ref().is_some_and(CallFault::is_refusal)
         {
             *until = Instant::now();
             drop(state);
@@ -294,7 +302,7 @@ impl State {
 
     fn fail(&mut self, fault: CallFault) {
         let pause = match &fault {
-            CallFault::Refused(_) | CallFault::RefusedHere(_) => REFUSED_PAUSE,
+            refusal if refusal.is_refusal() => REFUSED_PAUSE,
             _ => pause(self.failures),
         };
         self.failures = self.failures.saturating_add(1);

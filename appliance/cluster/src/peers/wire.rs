@@ -6,6 +6,7 @@ use crate::peers::limits::{HEARTBEAT_EVERY, READ_BYTES, WRITE_BYTES};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 
 /// Why a connection ended.
@@ -88,7 +89,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let mut body = Vec::new();
         while body.len() < header.length {
             let missing = header.length.saturating_sub(body.len());
-            body.reserve_exact(missing.min(READ_BYTES.max(body.len())));
+            body.reserve_exact(room(missing, body.len()));
             let limit = u64::try_from(missing).unwrap_or(u64::MAX);
             let mut rest = (&mut self.inner).take(limit);
             match timeout(self.silence_max, rest.read_buf(&mut body)).await {
@@ -100,6 +101,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         Ok(Message::of_body(header, body)?)
     }
+}
+
+/// Room to make for the next read of a body of which `has` bytes are here and `missing` are not:
+/// never more than has come already, or one read.
+pub(super) fn room(missing: usize, has: usize) -> usize {
+    missing.min(READ_BYTES.max(has))
 }
 
 /// Writes what comes out of `queue` until nobody can put anything in, and a heartbeat whenever
@@ -140,6 +147,15 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin, T>(
         if let Err(end) = write(&mut writer, &bytes, stall_max).await {
             return end;
         }
+    }
+}
+
+/// How a spawned [`write_frames`] ended.
+pub(super) fn ended_writing(end: Option<Result<End, JoinError>>) -> End {
+    match end {
+        Some(Ok(end)) => end,
+        Some(Err(e)) => End::Broken(e.to_string()),
+        None => End::Here("this node closed the connection"),
     }
 }
 
