@@ -37,6 +37,52 @@ fn a_copy_comes_back_and_knows_its_author() {
     assert!(!parsed.is_authentic(&Secret::copy_of(&[6; 32])));
 }
 
+/// The body as releases before the cluster wrote it: without the three fields that came then.
+#[test]
+fn a_folder_from_before_clusters_loads() {
+    #[derive(Serialize)]
+    struct OldBody {
+        cluster: ClusterId,
+        next_slot: u32,
+        slots: Vec<SlotRecord>,
+        ring: BTreeMap<u32, serde_bytes::ByteBuf>,
+        #[serde(with = "serde_bytes")]
+        config: Vec<u8>,
+        secrets: BTreeMap<String, serde_bytes::ByteBuf>,
+    }
+    let new = Body {
+        ring: BTreeMap::from([(3, vec![7; 40].into()), (4, vec![8; 40].into())]),
+        candidates: Vec::new(),
+        retired_to: None,
+        ..body()
+    };
+    let body = new.clone();
+    let old = OldBody {
+        cluster: body.cluster,
+        next_slot: body.next_slot,
+        slots: body.slots,
+        ring: body.ring,
+        config: body.config,
+        secrets: body.secrets,
+    };
+    let loaded: Body = codec::from_slice(&codec::to_vec(&old)).unwrap();
+    assert_eq!(loaded, new);
+    // The only node of a cluster has every epoch that it did not retire.
+    assert_eq!(loaded.retired_to(), Epoch(2));
+}
+
+/// The bytes of a body of today, pinned: what is on a disk now must load in every later release.
+#[test]
+fn the_body_has_its_golden_bytes() {
+    let bytes = codec::to_vec(&body());
+    let digest = domain::Hash::from_bytes(provider::sha256(&[&bytes])).to_string();
+    assert_eq!(
+        digest, "6c447b755612495742fd48a15a20768d02c0cab740fb5b739cd2abb5e93983e3",
+        "the format of the keys file changed; add a field with a default instead"
+    );
+    assert_eq!(codec::from_slice::<Body>(&bytes).unwrap(), body());
+}
+
 /// An attacker can make the digest right again, but not the HMAC.
 #[test]
 fn an_edited_copy_with_a_right_digest_is_not_authentic() {

@@ -179,6 +179,51 @@ fn one_unapproved_part_makes_the_whole_unapproved() {
     }
 }
 
+/// Computed with the `cryptography` package of Python, from private keys 1 to 48 and 101 to 148.
+#[test]
+fn agreement_as_another_implementation_computes_it() {
+    let pkcs8 = secret(
+        "3081b6020100301006072a8648ce3d020106052b8104002204819e30819b0201010430
+         0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20
+         2122232425262728292a2b2c2d2e2f30
+         a16403620004
+         c76f2283dda95cd49b0ed9e733d2904474e37216f124e13d2c9ab4cf01021c49
+         ad9cabb3d0b97499aef2f0ab313fa028
+         26bc1f83451b5c8962a75caff73588d4400a6296436154fb343c393e91048a6c
+         7bcbadc83cd8a5f26feae883156f92a1",
+    );
+    let other = hex("04
+         63ef7fd80a10d9b162d2ddbd5a3b71c7f6b8c3d33a5f9f1aa51e7ab9b9c9e95b
+         67b1d6a6a3529a085e8019b94f729e3e
+         5027c4f58fb3ca6204e0a826611eb945e20ca52c60ed60f32905e5be6f182863
+         4e4661ebc2250bf124bd6d0fd40acd03");
+    let other: [u8; P384_POINT_BYTES] = other.try_into().unwrap();
+    let known = hex("082fb9a347fcc5a50460ac80021a4ad3b3f3f23292d1e68f860a410c16e755a1");
+    let key = AgreementKey::from_pkcs8(&pkcs8).unwrap();
+    assert_eq!(key.point()[..], pkcs8.expose()[pkcs8.len() - 97..]);
+    let agree = |label, info: &[&[u8]]| key.agree(&other, label, info).unwrap();
+    let agreed = agree("strongroom envelope 1", &[b"a ", b"context"]);
+    assert_eq!(agreed.expose(), known);
+    // Another label or another context is another key.
+    assert!(!agreed.ct_eq(&agree("strongroom envelope 2", &[b"a context"])));
+    assert!(!agreed.ct_eq(&agree("strongroom envelope 1", &[b"a contexu"])));
+}
+
+#[test]
+fn both_sides_agree_and_keys_come_back() {
+    let [a, b] = [(); 2].map(|()| AgreementKey::generate().unwrap());
+    let there = a.agree(b.point(), "label", &[b"info"]).unwrap();
+    let back = AgreementKey::from_pkcs8(&b.to_pkcs8().unwrap()).unwrap();
+    assert!(there.ct_eq(&back.agree(a.point(), "label", &[b"info"]).unwrap()));
+    let mut off_curve = *b.point();
+    off_curve[96] ^= 1;
+    assert!(a.agree(&off_curve, "label", &[b"info"]).is_err());
+    assert!(a.agree(&[0; 97], "label", &[b"info"]).is_err());
+    // A key of another curve is no agreement key.
+    let p256 = crate::ca::generate_key().unwrap();
+    assert!(AgreementKey::from_pkcs8(&p256).is_err());
+}
+
 #[test]
 fn this_build_claims_what_its_module_is() {
     let expected = match aws_lc_rs::try_fips_mode() {

@@ -552,6 +552,36 @@ fn one_damaged_copy_is_healed_at_unlock() {
     }
 }
 
+/// Only a node that has not received the ring may be without one.
+#[test]
+fn a_lost_ring_is_damage() {
+    let node = Node::new();
+    let vault = node.initialise();
+    let mut keys = vault.keys.lock();
+    let mut body = keys.body.clone();
+    body.ring.clear();
+    keys.commit(body, None).unwrap();
+    drop(keys);
+    let fault = Vault::unlock(&node.keys(), &node.credential()).unwrap_err();
+    assert!(matches!(fault, UnlockFault::Damaged("ring of object KEKs")));
+}
+
+/// A candidate that an attacker with a right HMAC puts among the epochs does not unwrap there.
+#[test]
+fn a_candidate_cannot_pass_for_an_epoch() {
+    let node = Node::new();
+    let vault = node.initialise();
+    vault.draw_kek(Epoch(2)).unwrap();
+    let mut keys = vault.keys.lock();
+    let mut body = keys.body.clone();
+    let (epoch, wrapped) = body.candidates.remove(0);
+    body.ring.insert(epoch, wrapped);
+    keys.commit(body, None).unwrap();
+    drop(keys);
+    let fault = Vault::unlock(&node.keys(), &node.credential()).unwrap_err();
+    assert!(matches!(fault, UnlockFault::Damaged("object KEK")));
+}
+
 #[test]
 fn an_edited_folder_is_called_altered() {
     let node = Node::new();

@@ -194,3 +194,60 @@ fn after_a_restart(node: &Node, yesterday: &Yesterday, survivor: &Sealed, store:
         Some(yesterday.kek.clone())
     );
 }
+
+/// Three members open an epoch, adopt it and retire the one before: no KEK, candidate, root or
+/// private key is in any file or envelope in the clear, and none that was destroyed is anywhere.
+#[test]
+fn no_key_of_a_cluster_is_in_the_clear() {
+    use crate::testing::{Node, cluster_of, days};
+    let (founder, members) = cluster_of(2);
+    founder
+        .vault
+        .create_local_ca("Local CA", days(0, 9))
+        .unwrap();
+    let nodes = [&founder, &members[0], &members[1]];
+    let mut wire = Vec::new();
+    let mut send = |from: &Node, to: &Node| {
+        let key = to.vault.node_identity().unwrap().sealing_key;
+        let keks = from.vault.export_keks(&key).unwrap();
+        to.vault.import_keks(&keks).unwrap();
+        let shared = from.vault.export_shared(&key).unwrap();
+        to.vault.import_shared(&shared).unwrap();
+        wire.extend([keks, shared].concat());
+    };
+    send(nodes[0], nodes[1]);
+    let loser = nodes[1].vault.draw_kek(Epoch(2)).unwrap();
+    let check = nodes[0].vault.draw_kek(Epoch(2)).unwrap();
+    send(nodes[0], nodes[1]);
+    send(nodes[1], nodes[2]);
+    let losing = nodes[2].vault.ring().candidate(Epoch(2), &loser).cloned();
+    let losing = losing.unwrap().key().expose().to_vec();
+    let first = founder.vault.danger_kek(Epoch(1)).unwrap();
+    let mut secrets: Vec<Vec<u8>> = nodes
+        .iter()
+        .flat_map(|n| n.vault.danger_all_keys())
+        .collect();
+    // The control: what is looked for are the keys that are in use.
+    assert!(secrets.contains(&losing) && secrets.contains(&first));
+    for node in nodes {
+        node.vault.adopt_epoch(Epoch(2), &check).unwrap();
+        assert!(node.vault.retire_epoch(Epoch(1)).unwrap().root_renewed);
+    }
+    let after: Vec<_> = nodes
+        .iter()
+        .flat_map(|n| n.vault.danger_all_keys())
+        .collect();
+    assert!(!after.contains(&losing) && !after.contains(&first));
+    secrets.extend(after);
+    for node in nodes {
+        wire.extend(everything_under(&node.keys()));
+    }
+    // Public certificates and keys stand in the stored identities; only whole secrets count, and
+    // their first and last halves, so that a cut one is found as well.
+    for secret in secrets.iter().filter(|secret| secret.len() == 32) {
+        assert!(!contains(&wire, &secret[..16]) && !contains(&wire, &secret[16..]));
+    }
+    for secret in secrets.iter().filter(|secret| secret.len() > 32) {
+        assert!(!contains(&wire, secret));
+    }
+}

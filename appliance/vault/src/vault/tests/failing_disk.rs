@@ -66,48 +66,149 @@ impl Disk for FailingDisk {
     }
 }
 
-type Change = fn(&Node, &Vault) -> Result<(), String>;
+/// A change of the keys folder.
+struct Change {
+    name: &'static str,
+    make: fn(&Node, &Vault) -> Result<(), String>,
+    /// Whether the vault is as after the change.
+    is_made: fn(&Node, &Vault) -> bool,
+}
 
 fn text<E: ToString>(fault: E) -> String {
     fault.to_string()
 }
 
-const CHANGES: [(&str, Change); 6] = [
-    ("store a secret", |_, vault| {
-        vault
-            .secret_put("s", &Secret::copy_of(b"new"))
-            .map_err(text)
-    }),
-    ("add a passphrase", |_, vault| {
-        vault
-            .add_slot(passphrase_slot("another passphrase"))
-            .map(drop)
-            .map_err(text)
-    }),
-    ("add a key file", |node, vault| {
-        let path = node.0.path().join("second.key");
-        // An attempt that failed may have left the file; the operator deletes it.
-        let _ = fs::remove_file(&path);
-        vault
-            .add_slot(NewSlot::new(Credential::KeyFile(path)))
-            .map(drop)
-            .map_err(text)
-    }),
-    ("remove a slot", |_, vault| {
-        match vault.remove_slot(SlotId(3)) {
+const SLOTS: [Change; 4] = [
+    Change {
+        name: "store a secret",
+        make: |_, vault| {
+            vault
+                .secret_put("s", &Secret::copy_of(b"new"))
+                .map_err(text)
+        },
+        is_made: |_, vault| vault.secret_get("s").unwrap().unwrap().expose() == b"new",
+    },
+    Change {
+        name: "add a passphrase",
+        make: |_, vault| {
+            vault
+                .add_slot(passphrase_slot("another passphrase"))
+                .map(drop)
+                .map_err(text)
+        },
+        is_made: |_, vault| vault.slots().len() >= 4,
+    },
+    Change {
+        name: "add a key file",
+        make: |node, vault| {
+            let path = node.0.path().join("second.key");
+            // An attempt that failed may have left the file; the operator deletes it.
+            let _ = fs::remove_file(&path);
+            vault
+                .add_slot(NewSlot::new(Credential::KeyFile(path)))
+                .map(drop)
+                .map_err(text)
+        },
+        is_made: |_, vault| vault.slots().len() >= 4,
+    },
+    Change {
+        name: "remove a slot",
+        make: |_, vault| match vault.remove_slot(SlotId(3)) {
             Err(ChangeFault::NoSuchSlot(_)) => vault.settle().map_err(text),
             other => other.map(drop).map_err(text),
-        }
-    }),
-    ("open an epoch", |_, vault| {
-        vault.open_epoch().map(drop).map_err(text)
-    }),
-    ("retire an epoch", |_, vault| {
-        vault.retire_epoch(Epoch(1)).map(drop).map_err(text)
-    }),
+        },
+        is_made: |_, vault| vault.slots().len() == 2,
+    },
 ];
 
-/// A vault with two epochs, three slots, a secret and an object, on a disk that works.
+const RING: [Change; 5] = [
+    Change {
+        name: "open an epoch",
+        make: |_, vault| vault.open_epoch().map(drop).map_err(text),
+        is_made: |_, vault| vault.epoch() >= Epoch(3),
+    },
+    Change {
+        name: "retire an epoch",
+        make: |_, vault| vault.retire_epoch(Epoch(1)).map(drop).map_err(text),
+        is_made: |_, vault| vault.epochs() == [Epoch(2)],
+    },
+    Change {
+        name: "draw a KEK",
+        make: |_, vault| vault.draw_kek(Epoch(3)).map(drop).map_err(text),
+        is_made: |_, vault| vault.ring().candidates().count() >= 2,
+    },
+    Change {
+        name: "adopt an epoch",
+        make: |node, vault| {
+            let check = node.prepared("candidate").try_into().unwrap();
+            vault.adopt_epoch(Epoch(3), &check).map_err(text)
+        },
+        is_made: |node, vault| {
+            let check = vault.kek_check(Epoch(3)).map(Vec::from);
+            check == Some(node.prepared("candidate")) && vault.ring().candidates().count() == 0
+        },
+    },
+    Change {
+        name: "import KEKs",
+        make: |node, vault| {
+            let envelope = node.prepared("keks");
+            vault.import_keks(&envelope).map(drop).map_err(text)
+        },
+        is_made: |node, vault| {
+            let check = node.prepared("next-candidate").try_into().unwrap();
+            vault.epochs() == [1, 2, 3].map(Epoch) && vault.holds_candidate(Epoch(4), &check)
+        },
+    },
+];
+
+const GIVEN: [Change; 3] = [
+    Change {
+        name: "import the CAs",
+        make: |node, vault| {
+            let envelope = node.prepared("shared");
+            vault.import_shared(&envelope).map_err(text)
+        },
+        is_made: |_, vault| vault.local_ca().is_ok() && vault.cluster_ca().is_ok(),
+    },
+    Change {
+        name: "install a CA certificate",
+        make: |node, vault| {
+            let der = node.prepared("ca-certificate");
+            vault
+                .install_cluster_ca_certificates(vec![der])
+                .map_err(text)
+        },
+        is_made: |node, vault| {
+            let der = node.prepared("ca-certificate");
+            vault
+                .cluster_ca_certificates()
+                .is_ok_and(|ders| ders == [der])
+        },
+    },
+    Change {
+        name: "create a cluster CA",
+        make: |_, vault| match vault.create_cluster_ca("CA", crate::testing::days(0, 9)) {
+            Err(crate::CaFault::ClusterCaExists) => vault.settle().map_err(text),
+            other => other.map(drop).map_err(text),
+        },
+        is_made: |_, vault| vault.cluster_ca().is_ok(),
+    },
+];
+
+impl Node {
+    /// Something that the other members made for this node.
+    fn prepared(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.path().join("prepared").join(name)).unwrap()
+    }
+
+    fn prepare_file(&self, name: &str, bytes: &[u8]) {
+        let folder = self.0.path().join("prepared");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+}
+
+/// A vault with two epochs, three slots, a secret, a candidate and an object, on a disk that works.
 fn prepare(node: &Node) -> Sealed {
     let vault = node.initialise();
     vault.add_slot(passphrase_slot(PASSPHRASE)).unwrap();
@@ -116,7 +217,28 @@ fn prepare(node: &Node) -> Sealed {
         .unwrap();
     vault.secret_put("s", &Secret::copy_of(b"old")).unwrap();
     vault.open_epoch().unwrap();
+    let candidate = vault.draw_kek(Epoch(3)).unwrap();
+    node.prepare_file("candidate", &candidate);
+    prepare_transfers(node, &vault);
     vault.generate(&uid(1), 256).unwrap()
+}
+
+/// Another member with the same ring goes ahead and seals what it has for this node.
+fn prepare_transfers(node: &Node, vault: &Vault) {
+    let validity = crate::testing::days(0, 9);
+    let ahead = crate::testing::Node::member(CLUSTER);
+    let ahead_key = ahead.vault.node_identity().unwrap().sealing_key;
+    let ring = vault.export_keks(&ahead_key).unwrap();
+    ahead.vault.import_keks(&ring).unwrap();
+    ahead.vault.open_epoch().unwrap();
+    let candidate = ahead.vault.draw_kek(Epoch(4)).unwrap();
+    node.prepare_file("next-candidate", &candidate);
+    ahead.vault.create_local_ca("Local CA", validity).unwrap();
+    let ca = ahead.vault.create_cluster_ca("Cluster CA", validity);
+    node.prepare_file("ca-certificate", &ca.unwrap().certificate().der);
+    let own_key = vault.node_identity().unwrap().sealing_key;
+    node.prepare_file("keks", &ahead.vault.export_keks(&own_key).unwrap());
+    node.prepare_file("shared", &ahead.vault.export_shared(&own_key).unwrap());
 }
 
 fn check(node: &Node, sealed: &Sealed, what: &str) {
@@ -148,8 +270,18 @@ fn unlock_on(disk: FailingDisk, node: &Node) -> Vault {
     vault
 }
 
+/// Checks the node, and that the change is there if the vault said so.
+fn check_made(node: &Node, change: &Change, original: &Node, sealed: &Sealed, what: &str) {
+    check(node, sealed, what);
+    assert!(
+        (change.is_made)(original, &node.unlock()),
+        "{what}: acknowledged and lost"
+    );
+}
+
 /// One change with one failure; gives whether the failure was reached.
-fn one(name: &str, change: Change, at: usize, failure: Failure, for_good: bool) -> bool {
+fn one(change: &Change, at: usize, failure: Failure, for_good: bool) -> bool {
+    let name = change.name;
     let what = format!("{name}, write {at} fails {failure:?}, for good: {for_good}");
     let node = Node::new();
     let sealed = prepare(&node);
@@ -162,7 +294,7 @@ fn one(name: &str, change: Change, at: usize, failure: Failure, for_good: bool) 
         for_good,
     };
     let vault = unlock_on(disk, &node);
-    let outcome = change(&node, &vault);
+    let outcome = (change.make)(&node, &vault);
     let reached = writes.load(Ordering::SeqCst) > at;
     // Whatever happened, existing keys are served.
     vault
@@ -170,6 +302,9 @@ fn one(name: &str, change: Change, at: usize, failure: Failure, for_good: bool) 
         .expect(&what);
     // First life: the machine lost power right here.
     check(&node.image(), &sealed, &what);
+    if outcome.is_ok() {
+        check_made(&node.image(), change, &node, &sealed, &what);
+    }
     if !reached {
         outcome.expect(&what);
         return false;
@@ -177,7 +312,7 @@ fn one(name: &str, change: Change, at: usize, failure: Failure, for_good: bool) 
     if for_good {
         // A disk that stays broken refuses again, and still serves. Only a change that was in force
         // before the disk died (an old key file was the last thing to erase) may be repeated.
-        let refused = change(&node, &vault).is_err();
+        let refused = (change.make)(&node, &vault).is_err();
         assert!(
             refused || outcome.is_ok(),
             "{what}: a dead disk cannot take a change"
@@ -189,32 +324,79 @@ fn one(name: &str, change: Change, at: usize, failure: Failure, for_good: bool) 
         return true;
     }
     // Second life: the disk works again, and the change is repeated.
-    change(&node, &vault).unwrap_or_else(|fault| panic!("{what}, repeated: {fault}"));
+    (change.make)(&node, &vault).unwrap_or_else(|fault| panic!("{what}, repeated: {fault}"));
     let health = vault.slot_health();
     assert!(!health.unsettled, "{what}");
     drop(vault);
-    check(&node, &sealed, &what);
+    check_made(&node, change, &node, &sealed, &what);
     true
 }
 
-#[test]
-fn every_failing_write_of_every_change() {
+/// Every failure of every write; gives how many were reached.
+fn all_of(changes: &[Change]) -> usize {
     let mut tried = 0;
-    for (name, change) in CHANGES {
+    for change in changes {
         for failure in [Failure::Before, Failure::Torn, Failure::After] {
             for for_good in [false, true] {
                 let mut at = 0;
-                while one(name, change, at, failure, for_good) {
+                while one(change, at, failure, for_good) {
                     at += 1;
-                    assert!(at < 20, "{name}: no end of writes");
+                    assert!(at < 20, "{}: no end of writes", change.name);
                 }
-                assert!(at >= 2, "{name}: both copies are written");
+                assert!(at >= 2, "{}: both copies are written", change.name);
                 tried += at;
             }
         }
     }
-    // Two writes for each of six changes, three more for those that touch a key file.
-    assert!(tried >= 90, "only {tried} failures were reached");
+    tried
+}
+
+/// Two writes for each change, and more for those that touch a key file; six ways to fail each.
+#[test]
+fn every_failing_write_of_every_change() {
+    let tried = all_of(&SLOTS);
+    assert!(tried >= 54, "only {tried} failures were reached");
+}
+
+#[test]
+fn every_failing_write_of_every_change_of_the_ring() {
+    // Retiring renews the root, and with it the key file: two writes more than the others.
+    let tried = all_of(&RING);
+    assert!(tried >= 72, "only {tried} failures were reached");
+}
+
+#[test]
+fn every_failing_write_of_what_a_member_is_given() {
+    let tried = all_of(&GIVEN);
+    assert!(tried >= 36, "only {tried} failures were reached");
+}
+
+/// An identity that was given out is the one that the node still has after a power cut.
+#[test]
+fn every_failing_write_of_an_identity() {
+    for failure in [Failure::Before, Failure::Torn, Failure::After] {
+        for (at, for_good) in [(0, false), (1, false), (0, true), (1, true), (2, true)] {
+            let what = format!("write {at} fails {failure:?}, for good: {for_good}");
+            let node = Node::new();
+            drop(node.initialise());
+            let disk = FailingDisk {
+                writes: Arc::default(),
+                fails_at: Arc::new(AtomicUsize::new(at)),
+                failure,
+                for_good,
+            };
+            let disk = Box::new(disk);
+            let vault = Vault::unlock_on(disk, &node.keys(), &node.credential()).unwrap();
+            let first = vault.node_identity();
+            assert_eq!(first.is_ok(), at == 2, "{what}");
+            let second = vault.node_identity();
+            let found = node.image().unlock().node_identity().expect(&what);
+            for given in [first, second].into_iter().flatten() {
+                assert_eq!(given, found, "{what}");
+                assert_eq!(node.unlock().node_identity().expect(&what), found);
+            }
+        }
+    }
 }
 
 /// Founding: either there is a vault afterwards, or founding again makes one.
