@@ -75,7 +75,7 @@ impl Node {
             Request::ReadIndex => {
                 Reply::ReadIndex(Err(format!("node {} does not lead", self.node)))
             }
-            Request::Ping => Reply::Pong,
+            Request::Ping => Reply::Pong(self.live_leader()),
         }
     }
 
@@ -170,9 +170,10 @@ impl Node {
         tokio::spawn(async move {
             let mut stop = node.stopping();
             let installed = tokio::select! {
-                installed = node.fetch_and_install(vote, meta, description) => installed,
-                _ = stop.wait_for(|stop| *stop) => Err("the node is stopping".into()),
-            };
+            biased;
+                            installed = node.fetch_and_install(vote, meta, description) => installed,
+                            _ = stop.wait_for(|stop| *stop) => Err("the node is stopping".into()),
+                        };
             done.send_replace(Some(installed));
         });
         outcome

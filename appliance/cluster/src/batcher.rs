@@ -39,9 +39,10 @@ pub(crate) async fn run(node: Arc<Node>, mut waiting: mpsc::Receiver<Waiting>) {
         let first = match carried.take() {
             Some(first) => Some(first),
             None => tokio::select! {
-                first = waiting.recv() => first,
-                _ = stop.wait_for(|stop| *stop) => None,
-            },
+            biased;
+                            first = waiting.recv() => first,
+                            _ = stop.wait_for(|stop| *stop) => None,
+                        },
         };
         let Some(first) = first else { return };
         let permit = tokio::time::timeout(LEADERSHIP_CHECK, in_flight.clone().acquire_owned());
@@ -111,9 +112,10 @@ async fn append(node: &Arc<Node>, batch: Batch, permit: OwnedSemaphorePermit) {
                 // that it never will be. Openraft's own answer only says that one more entry may
                 // begin; it never comes if the node was overtaken by a snapshot.
                 tokio::select! {
-                    _ = written => {}
-                    _ = applied.wait_for(|applied| applied.reign > reign) => {}
-                }
+                biased;
+                                    _ = written => {}
+                                    _ = applied.wait_for(|applied| applied.reign > reign) => {}
+                                }
                 drop(permit);
             });
         }

@@ -2,7 +2,7 @@
 
 use crate::answer::Answers;
 use crate::batcher::{self, WAITING_MAX};
-use crate::log_store::LogStore;
+use crate::log_store::{LogEnd, LogStore};
 use crate::machine::{Machine, MachineAdapter};
 use crate::membership::MembershipFault;
 use crate::network::Network;
@@ -51,6 +51,8 @@ pub struct ClusterConfig {
     pub disk: Arc<dyn Disk>,
     /// Heartbeats and elections.
     pub timing: Timing,
+    /// Where the end of the log is to be read, for the Hello of this node.
+    pub log_end: LogEnd,
     /// For simulations: no threads, everything is done by the task that asks for it.
     pub inline_io: bool,
 }
@@ -428,6 +430,12 @@ impl Cluster {
         members.into_iter().map(status).collect()
     }
 
+    /// How many sets of voters there are: two during a change.
+    #[cfg(test)]
+    pub(crate) fn node_voter_sets(&self) -> usize {
+        self.node.voter_sets().len()
+    }
+
     /// Ends consensus on this node; entries not yet committed are settled at the next start.
     pub async fn shutdown(&self) {
         self.node.stop.send_replace(true);
@@ -480,7 +488,8 @@ fn open<M: Machine>(
         source,
     };
     let (disk, inline) = (&config.disk, config.inline_io);
-    let log = LogStore::open(disk, &config.dir, standing.clone(), inline).map_err(storage)?;
+    let (dir, end) = (&config.dir, &config.log_end);
+    let log = LogStore::open(disk, dir, standing.clone(), end, inline).map_err(storage)?;
     let found = machine.applied_entry();
     let path = config.dir.join("snapshot");
     let adapter = MachineAdapter::open(&**disk, &path, machine, standing.clone(), inline);

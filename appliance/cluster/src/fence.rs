@@ -3,7 +3,10 @@
 //! A disk may have been rolled back while the node was down: then the node no longer knows for whom
 //! it voted and what it confirmed, and one vote of it could bring back a past that the cluster has
 //! left. So a member with peers neither campaigns nor votes until its Hello, which says how far its
-//! logs reach, was accepted by the leader of the day or by a majority of the voters.
+//! logs reach, was accepted by the leader of the day, or, if there is none, by a majority of the
+//! voters with this node among them. (Without this node it would be safer, and two nodes of three
+//! that start together could never begin.) As long as a leader lives, its word is needed, because
+//! only leaders know how far the logs of others reached.
 
 use crate::node::Node;
 use crate::peers::Lane;
@@ -47,22 +50,27 @@ impl Node {
         while self.is_fenced() && !*stop.borrow() {
             let sets = self.voter_sets();
             if sets.iter().any(|set| set.contains(&self.node)) {
-                let accepting = self.who_accepts(&sets).await;
-                if sets.iter().all(|set| is_majority(set, &accepting)) {
+                let (accepting, leaders) = self.who_accepts(&sets).await;
+                if sets.iter().all(|set| is_majority(set, &accepting))
+                    && leaders.is_subset(&accepting)
+                {
                     self.lift_fence("a majority of the voters accepts it");
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(ASK_EVERY) => {}
-                _ = stop.wait_for(|stop| *stop) => {}
-            }
+            biased;
+                            () = tokio::time::sleep(ASK_EVERY) => {}
+                            _ = stop.wait_for(|stop| *stop) => {}
+                        }
         }
     }
 
-    async fn who_accepts(&self, sets: &[BTreeSet<u64>]) -> BTreeSet<u64> {
+    /// Those who talk to this node, and the leaders they know to be alive.
+    async fn who_accepts(&self, sets: &[BTreeSet<u64>]) -> (BTreeSet<u64>, BTreeSet<u64>) {
         let mut accepting = BTreeSet::from([self.node]);
+        let mut leaders = BTreeSet::new();
         let Some(way) = &self.way else {
-            return accepting;
+            return (accepting, leaders);
         };
         let mut asked = JoinSet::new();
         let voters: BTreeSet<u64> = sets.iter().flatten().copied().collect();
@@ -71,13 +79,16 @@ impl Node {
             asked.spawn(async move {
                 let ping = Request::Ping;
                 let answer = wire::ask(&*way, voter, Lane::Service, &ping, ASK_WITHIN).await;
-                matches!(answer, Ok(Reply::Pong)).then_some(voter)
+                (voter, answer)
             });
         }
         while let Some(answer) = asked.join_next().await {
-            accepting.extend(answer.ok().flatten());
+            if let Ok((voter, Ok(Reply::Pong(leader)))) = answer {
+                accepting.insert(voter);
+                leaders.extend(leader);
+            }
         }
-        accepting
+        (accepting, leaders)
     }
 }
 

@@ -44,6 +44,7 @@ mod types;
 mod wire;
 
 pub use cluster::{Cluster, ClusterConfig, MemberStatus, StartFault, Status, Timing};
+pub use log_store::LogEnd;
 pub use machine::{Machine, MachineFault};
 pub use membership::MembershipFault;
 pub use propose::ProposeFault;

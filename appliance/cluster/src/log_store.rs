@@ -25,6 +25,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
 
 /// Largest record of the Raft log: a full batch and one command over it, with CBOR around them.
@@ -43,6 +44,24 @@ pub(crate) struct HardState {
     purged: Option<LogId<u64>>,
 }
 
+/// Index of the last Raft entry that is on this node's disk: what its Hello says. A handle, so that
+/// it can be said from the first connection on; [`crate::Cluster::start`] fills it in before it
+/// sends anything, and keeps it up.
+#[derive(Clone, Debug, Default)]
+pub struct LogEnd(Arc<AtomicU64>);
+
+impl LogEnd {
+    /// The index; `None` while the log is empty or not open yet.
+    #[must_use]
+    pub fn get(&self) -> Option<u64> {
+        self.0.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    fn set(&self, index: Option<u64>) {
+        self.0.store(index.map_or(0, |i| i + 1), Ordering::Release);
+    }
+}
+
 /// The entries and what is known of them without reading the disk.
 pub(crate) struct Tail {
     /// The latest entries, consecutive, ending with the last one.
@@ -51,7 +70,8 @@ pub(crate) struct Tail {
     /// Index of the first entry; no entry below it is here.
     first: u64,
     hard: HardState,
-    pub(crate) flushed: Option<u64>,
+    flushed: Option<u64>,
+    end: LogEnd,
 }
 
 /// The log as openraft sees it. Clones share everything.
@@ -72,6 +92,7 @@ impl LogStore {
         disk: &Arc<dyn Disk>,
         dir: &Path,
         standing: Arc<Standing>,
+        end: &LogEnd,
         inline: bool,
     ) -> io::Result<Self> {
         disk.make_dir(dir)?;
@@ -93,9 +114,11 @@ impl LogStore {
             first: 0,
             hard,
             flushed: None,
+            end: end.clone(),
         };
         let reader = segments.reader();
         read_end(&segments, &mut tail)?;
+        tail.publish();
         let tail = Arc::new(Mutex::new(tail));
         let folder = Folder::new(segments, hard_file, tail.clone());
         let writer = LogWriter::start(folder, inline)?;
@@ -198,8 +221,21 @@ impl Tail {
         (start.min(end), end)
     }
 
+    /// Notes that the log is on the disk up to an index.
+    pub(crate) fn flushed_to(&mut self, index: Option<u64>) {
+        self.flushed = index;
+        self.publish();
+        self.trim();
+    }
+
+    /// Says how far the disk reaches. What a durable snapshot covers is there, too.
+    fn publish(&self) {
+        let purged = self.hard.purged.map(|id| id.index);
+        self.end.set(self.flushed.max(purged));
+    }
+
     /// Drops flushed entries that are no longer among the latest.
-    pub(crate) fn trim(&mut self) {
+    fn trim(&mut self) {
         let flushed = self.flushed;
         while self.cached.len() > CACHED_ENTRIES_MAX
             && self
@@ -335,6 +371,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             tail.cached.retain(|e| e.log_id.index < log_id.index);
             tail.last = before.or(tail.hard.purged);
             tail.flushed = tail.flushed.min(before.map(|id| id.index));
+            tail.publish();
         }
         let done = self
             .carry_out(|done| Job::Truncate {
@@ -354,6 +391,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             tail.hard.purged = Some(log_id);
             tail.cached.retain(|e| e.log_id.index > log_id.index);
             tail.last = tail.last.max(Some(log_id));
+            tail.publish();
             tail.hard.clone()
         };
         let before = log_id.index + 1;

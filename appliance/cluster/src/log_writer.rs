@@ -110,9 +110,8 @@ impl Folder {
             } => {
                 let result = append(&mut self.segments, first, &records);
                 if result.is_ok() {
-                    let mut tail = self.tail.lock();
-                    tail.flushed = self.segments.size().checked_sub(1);
-                    tail.trim();
+                    let last = self.segments.size().checked_sub(1);
+                    self.tail.lock().flushed_to(last);
                 }
                 done.log_io_completed(result);
             }

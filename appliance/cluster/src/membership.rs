@@ -204,9 +204,10 @@ impl Node {
                 known = members;
             }
             tokio::select! {
-                changed = metrics.changed() => if changed.is_err() { return },
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
+            biased;
+                            changed = metrics.changed() => if changed.is_err() { return },
+                            _ = stop.wait_for(|stop| *stop) => return,
+                        }
         }
     }
 

@@ -144,6 +144,13 @@ impl Node {
         led.max(*self.contact.lock())
     }
 
+    /// Who leads, if a quorum was with that leader lately.
+    pub(crate) fn live_leader(&self) -> Option<u64> {
+        let contact = self.quorum_contact()?;
+        let lately = contact.elapsed() < CONTACT_EVERY + self.lease;
+        self.reign().filter(|_| lately).map(|reign| reign.node_id)
+    }
+
     /// Voters that hold payloads, if a witness among the voters could stand in for one of them.
     fn voters_with_keys(&self) -> Option<BTreeSet<u64>> {
         let metrics = self.raft.metrics();
@@ -199,9 +206,10 @@ impl Node {
         let mut stop = self.stopping();
         while !*stop.borrow() {
             tokio::select! {
-                () = tokio::time::sleep(CONTACT_EVERY) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
+            biased;
+                            () = tokio::time::sleep(CONTACT_EVERY) => {}
+                            _ = stop.wait_for(|stop| *stop) => return,
+                        }
             let contact = self.quorum_contact();
             if contact.is_none_or(|contact| contact.elapsed() >= CONTACT_EVERY)
                 && let Err(why) = self.read_index().await

@@ -62,8 +62,8 @@ pub(crate) enum Reply {
     Proposed(Verdict),
     /// To [`Request::ReadIndex`].
     ReadIndex(Result<Option<u64>, String>),
-    /// To [`Request::Ping`].
-    Pong,
+    /// To [`Request::Ping`]: yes, and this node leads as far as I know, with a quorum lately.
+    Pong(Option<u64>),
     /// To anything: it could not be done, and why.
     Fault(String),
 }

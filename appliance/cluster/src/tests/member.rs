@@ -1,7 +1,8 @@
 //! A cluster of one: what was answered is there after a restart, and purge forgets entries.
 
-use super::suite::Recorder;
-use crate::{Cluster, ClusterConfig, StartFault};
+use super::world::{Recorder, plain};
+use crate::{Cluster, ClusterConfig, LogEnd, Member, StartFault, Timing};
+use ledger::StdDisk;
 use std::sync::Arc;
 
 fn config(dir: &std::path::Path) -> ClusterConfig {
@@ -9,6 +10,11 @@ fn config(dir: &std::path::Path) -> ClusterConfig {
         dir: dir.to_owned(),
         node: 1,
         name: "test".into(),
+        founding: Some(Member::default()),
+        disk: Arc::new(StdDisk),
+        timing: Timing::default(),
+        log_end: LogEnd::default(),
+        inline_io: false,
     }
 }
 
@@ -16,7 +22,7 @@ fn config(dir: &std::path::Path) -> ClusterConfig {
 async fn replies_come_back_in_pairs_with_their_commands() {
     let dir = tempfile::tempdir().unwrap();
     let machine = Arc::new(Recorder::default());
-    let cluster = Cluster::start(config(dir.path()), machine.clone())
+    let cluster = Cluster::start(config(dir.path()), machine.clone(), None)
         .await
         .unwrap();
     let mut waiting = tokio::task::JoinSet::new();
@@ -24,13 +30,16 @@ async fn replies_come_back_in_pairs_with_their_commands() {
         let cluster = cluster.clone();
         waiting.spawn(async move {
             let command = n.to_be_bytes().to_vec();
-            assert_eq!(cluster.propose(command.clone()).await.unwrap(), command);
+            assert_eq!(
+                cluster.propose(plain(command.clone())).await.unwrap(),
+                command
+            );
         });
     }
     while let Some(done) = waiting.join_next().await {
         done.unwrap();
     }
-    assert_eq!(machine.commands.lock().len(), 500);
+    assert_eq!(machine.commands().len(), 500);
     // Packing works: far fewer entries than commands.
     assert!(
         cluster.status().last_entry.unwrap() < 250,
@@ -44,28 +53,28 @@ async fn replies_come_back_in_pairs_with_their_commands() {
 async fn a_restart_applies_what_was_committed_and_a_purge_forgets_it() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let cluster = Cluster::start(config(dir.path()), Arc::<Recorder>::default())
+        let cluster = Cluster::start(config(dir.path()), Arc::<Recorder>::default(), None)
             .await
             .unwrap();
         for n in 0..20u8 {
-            cluster.propose(vec![n]).await.unwrap();
+            cluster.propose(plain([n])).await.unwrap();
         }
         cluster.shutdown().await;
     }
     // A machine that kept nothing gets everything again, in order.
     let machine = Arc::new(Recorder::default());
-    let cluster = Cluster::start(config(dir.path()), machine.clone())
+    let cluster = Cluster::start(config(dir.path()), machine.clone(), None)
         .await
         .unwrap();
-    let seen: Vec<u8> = machine.commands.lock().iter().map(|(_, c)| c[0]).collect();
+    let seen: Vec<u8> = machine.commands().iter().map(|c| c[0]).collect();
     assert_eq!(seen, (0..20).collect::<Vec<u8>>());
     cluster.forget_entries().await.unwrap();
     assert!(cluster.status().purged_entry >= Some(19));
-    cluster.propose(vec![20]).await.unwrap();
+    cluster.propose(plain([20])).await.unwrap();
     cluster.shutdown().await;
     drop(cluster);
     // One that lost what the log has forgotten must not begin.
-    let lost = Cluster::start(config(dir.path()), Arc::<Recorder>::default()).await;
+    let lost = Cluster::start(config(dir.path()), Arc::<Recorder>::default(), None).await;
     assert!(
         lost.is_ok(),
         "the snapshot pointer vouches for the machine: {lost:?}"
@@ -76,8 +85,8 @@ async fn a_restart_applies_what_was_committed_and_a_purge_forgets_it() {
 async fn a_machine_ahead_of_the_log_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let machine = Arc::new(Recorder::default());
-    machine.commands.lock().push((77, vec![1]));
-    let fault = Cluster::start(config(dir.path()), machine)
+    machine.history.lock().push((77, plain([1])));
+    let fault = Cluster::start(config(dir.path()), machine, None)
         .await
         .map(|_| ())
         .unwrap_err();
@@ -90,11 +99,11 @@ async fn a_machine_ahead_of_the_log_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_oversize_command_is_refused_before_it_travels() {
     let dir = tempfile::tempdir().unwrap();
-    let cluster = Cluster::start(config(dir.path()), Arc::<Recorder>::default())
+    let cluster = Cluster::start(config(dir.path()), Arc::<Recorder>::default(), None)
         .await
         .unwrap();
     let fault = cluster
-        .propose(vec![0; crate::COMMAND_BYTES_MAX + 1])
+        .propose(plain(vec![0; crate::COMMAND_BYTES_MAX + 1]))
         .await
         .unwrap_err();
     assert!(fault.to_string().contains("are allowed"), "{fault}");

@@ -1,6 +1,17 @@
-//! The storage under openraft's own suite, the double slot under torn writes, and a member alone.
+//! The storage under openraft's own suite, the double slot under torn writes, a member alone, and
+//! clusters in one process under faults, on paused time.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod double_slot;
+mod failover;
+mod followers;
+mod joining;
 mod member;
+mod members;
+mod over_tls;
+mod reversion;
+mod standing;
 mod suite;
+mod wire;
+mod witness;
+mod world;

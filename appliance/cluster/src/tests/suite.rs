@@ -1,45 +1,15 @@
 //! openraft's conformance suite on our log and the machine adapter.
 
-use crate::log_store::LogStore;
-use crate::machine::{Machine, MachineAdapter, MachineFault};
+use super::world::Recorder;
+use crate::log_store::{LogEnd, LogStore};
+use crate::machine::MachineAdapter;
+use crate::standing::Standing;
 use crate::types::TypeConfig;
+use ledger::{Disk, StdDisk};
 use openraft::testing::{StoreBuilder, Suite};
 use openraft::{StorageError, StorageIOError};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use tempfile::TempDir;
-
-/// A machine whose state is the list of commands it was given.
-#[derive(Debug, Default)]
-pub(super) struct Recorder {
-    pub(super) commands: Mutex<Vec<(u64, Vec<u8>)>>,
-}
-
-impl Machine for Recorder {
-    fn applied_entry(&self) -> Option<u64> {
-        self.commands.lock().last().map(|(entry, _)| *entry)
-    }
-
-    fn apply(&self, entry: u64, commands: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, MachineFault> {
-        let mut state = self.commands.lock();
-        if state.last().is_some_and(|(last, _)| *last >= entry) {
-            return Ok(commands.to_vec());
-        }
-        state.extend(commands.iter().map(|c| (entry, c.clone())));
-        Ok(commands.to_vec())
-    }
-
-    fn make_durable(&self) -> Result<Vec<u8>, MachineFault> {
-        let state: Vec<_> = self.commands.lock().clone();
-        crate::codec::to_vec(&state).map_err(|e| MachineFault(e.to_string()))
-    }
-
-    fn install(&self, description: &[u8]) -> Result<(), MachineFault> {
-        let state = crate::codec::from_slice(description);
-        *self.commands.lock() = state.map_err(|e| MachineFault(e.to_string()))?;
-        Ok(())
-    }
-}
 
 struct Builder;
 
@@ -48,10 +18,15 @@ impl StoreBuilder<TypeConfig, LogStore, MachineAdapter<Recorder>, TempDir> for B
         &self,
     ) -> Result<(TempDir, LogStore, MachineAdapter<Recorder>), StorageError<u64>> {
         let dir = TempDir::new().map_err(|e| StorageIOError::write(&e))?;
-        let log = LogStore::open(dir.path()).map_err(|e| StorageIOError::write(&e))?;
-        let machine = Arc::new(Recorder::default());
-        let adapter = MachineAdapter::open(&dir.path().join("snapshot"), machine)
-            .map_err(|e| StorageIOError::write(&e))?;
+        let fault = |e: std::io::Error| StorageIOError::write(&e);
+        let (standing, inline) = (Standing::new(1), false);
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        let end = LogEnd::default();
+        let log = LogStore::open(&disk, dir.path(), standing.clone(), &end, inline);
+        let log = log.map_err(fault)?;
+        let (path, machine) = (dir.path().join("snapshot"), Arc::new(Recorder::default()));
+        let adapter = MachineAdapter::open(&StdDisk, &path, machine, standing, inline);
+        let adapter = adapter.map_err(fault)?;
         Ok((dir, log, adapter))
     }
 }
