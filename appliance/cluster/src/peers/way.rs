@@ -110,8 +110,8 @@ impl Way {
         }
     }
 
-    /// A connection, by the deadline. Makes or joins one attempt at most, so that a caller who could
-    /// ask another node instead learns soon that this one is down.
+    /// A connection, by the deadline. Makes or joins one attempt at most, so that a caller who
+    /// could ask another node instead learns soon that this one is down.
     async fn link(
         self: &Arc<Self>,
         board: &Arc<Switchboard>,

@@ -3,12 +3,16 @@
 use super::world::{Authority, CLUSTER, Gate, Node, Wires, echo, hello, host, nodes};
 use crate::peers::frame::{Message, decode};
 use crate::peers::{
-    CallFault, Hello, Lane, Net, PROTOCOL, Peers, Refused, Stream, call_once, server_name,
+    CallFault, Caller, Gatekeeper, Hello, Lane, Net, PROTOCOL, Peers, Refused, Stream, call_once,
+    server_name,
 };
+use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
 const SOON: Duration = Duration::from_secs(3);
@@ -275,6 +279,68 @@ async fn dropped_connections_are_judged_anew_in_both_directions() {
     one.peers.drop_connections(Some(9));
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(one.peers.health()[1].connected);
+}
+
+/// A gatekeeper in whose judgement connections are dropped on purpose, once: as when a member is
+/// removed in the very moment in which it connects.
+struct Dropping {
+    gate: Arc<Gate>,
+    peers: Mutex<Option<Peers>>,
+    asked: AtomicUsize,
+}
+
+impl Gatekeeper for Dropping {
+    fn hello(&self) -> Hello {
+        self.gate.hello()
+    }
+
+    fn admit(&self, theirs: &Hello, key: Option<[u8; 32]>) -> Result<Caller, Refused> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let judged = self.gate.admit(theirs, key);
+        if let Some(peers) = self.peers.lock().take() {
+            peers.drop_connections(Some(theirs.node));
+        }
+        judged
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_judged_before_the_drop_is_judged_again() {
+    for dials in [true, false] {
+        let wires = Wires::default();
+        let (authority, one, two) = two(&wires).await;
+        let identity = authority.identity(&CLUSTER, 3);
+        let gate = Gate::new(hello(CLUSTER, 3));
+        for gate in [&one.gate, &two.gate, &gate] {
+            gate.members.lock().insert(1, one.identity.fingerprint);
+            gate.members.lock().insert(3, identity.fingerprint);
+        }
+        let dropping = Arc::new(Dropping {
+            gate,
+            peers: Mutex::new(None),
+            asked: AtomicUsize::new(0),
+        });
+        let net = wires.host("n3");
+        let three = Peers::new(net.clone(), authority.tls(&identity), dropping.clone());
+        three.set_address(1, "n1:9001".into());
+        one.peers.set_address(3, "n3:9001".into());
+        *dropping.peers.lock() = Some(three.clone());
+        let listener = net.listen("n3:9001").await.unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        let serving = three.clone();
+        tokio::spawn(async move { serving.serve(listener, echo(), stopped).await });
+        let (from, to) = if dials { (&three, 1) } else { (&one.peers, 3) };
+        let answer = from.call(to, Lane::Raft, vec![], SOON).await;
+        if dials {
+            // The attempt is made again by itself.
+            answer.unwrap();
+        } else {
+            // The side that dialled sees its connection end before it could send.
+            assert!(answer.is_ok() || !answer.unwrap_err().is_refusal());
+            from.call(to, Lane::Raft, vec![], SOON).await.unwrap();
+        }
+        assert_eq!(dropping.asked.load(Ordering::SeqCst), 2, "dials: {dials}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
