@@ -262,6 +262,7 @@ async fn assemble(layout: &Layout, vault: Arc<Vault>, place: &Place) -> anyhow::
         founding: (node == founding::FIRST_NODE).then(|| founder(place)),
         disk: Arc::new(StdDisk),
         timing: Timing::default(),
+        log_end: gate.log_end(),
         inline_io: false,
     };
     let cluster = Cluster::start(config, machine.clone(), Some(peers)).await?;

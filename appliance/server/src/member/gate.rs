@@ -7,8 +7,8 @@
 use super::place::Place;
 use crate::access_log::AccessLog;
 use crate::machine::LedgerMachine;
-use cluster::Cluster;
 use cluster::peers::{Caller, Gatekeeper, Hello, PROTOCOL, Refused};
+use cluster::{Cluster, LogEnd};
 use domain::state::Node;
 use domain::{ClusterId, MemberPhase, NodeId, State};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +18,7 @@ pub(crate) struct Gate {
     cluster_id: ClusterId,
     place: Place,
     machine: Arc<LedgerMachine>,
+    log_end: LogEnd,
     access: OnceLock<AccessLog>,
     cluster: OnceLock<Cluster>,
 }
@@ -29,9 +30,15 @@ impl Gate {
             cluster_id,
             place,
             machine,
+            log_end: LogEnd::default(),
             access: OnceLock::new(),
             cluster: OnceLock::new(),
         }
+    }
+
+    /// Where consensus keeps the end of its log, so that it is shown from the first greeting on.
+    pub(crate) fn log_end(&self) -> LogEnd {
+        self.log_end.clone()
     }
 
     /// From now on the head of the access log is shown.
@@ -40,7 +47,7 @@ impl Gate {
         drop(self.access.set(access));
     }
 
-    /// From now on the end of the Raft log is shown, and that of others is remembered.
+    /// From now on the ends of the others' Raft logs are remembered.
     pub(crate) fn set_cluster(&self, cluster: Cluster) {
         // Set once, by the start of the node.
         drop(self.cluster.set(cluster));
@@ -153,7 +160,7 @@ impl Gatekeeper for Gate {
             member_epoch: epoch,
             format: domain::FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            log_end: self.cluster.get().and_then(|c| c.status().last_entry),
+            log_end: self.log_end.get(),
             cluster_log: Some(head),
             access_log: access,
         }

@@ -155,7 +155,7 @@ impl ControlDoor {
     }
 
     /// Opens the socket; the future serves it until told to stop.
-    pub fn open(
+    pub(crate) fn open(
         self: Arc<Self>,
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
