@@ -102,7 +102,7 @@ impl Node {
         self.member(node)?;
         let gone = BTreeSet::from([node]);
         let sets = self.voter_sets();
-        if sets.iter().any(|set| *set == gone) {
+        if sets.contains(&gone) {
             let what = "is the only voter: promote another first".to_string();
             return Err(MembershipFault::Unfit { node, what });
         }

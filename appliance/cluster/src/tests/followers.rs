@@ -65,6 +65,20 @@ async fn readers_share_a_round_and_a_quorum_is_in_touch_while_idle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_while_a_round_runs_gets_the_next_one() {
+    let world = World::of(3).await;
+    super::world::pause(100).await;
+    // To the leader and back, and from there to the others and back: four milliseconds.
+    let early = world.running[&2].clone();
+    let early = tokio::spawn(async move { early.read_barrier().await.unwrap() });
+    super::world::pause(2).await;
+    let began = tokio::time::Instant::now();
+    world.running[&2].read_barrier().await.unwrap();
+    assert!(early.is_finished());
+    assert!(began.elapsed().as_millis() >= 5, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_leader_asks_its_machine_about_commands_of_others() {
     let world = World::of(3).await;
     *world.machines[&1].forbidden.lock() = Some(b'x');

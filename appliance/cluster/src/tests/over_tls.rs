@@ -201,12 +201,11 @@ async fn a_follower_rolled_back_is_told_so_and_stays_behind_the_fence() {
         refusals.iter().any(|r| r.contains("Raft log")),
         "{health:#?}"
     );
-    // Node 2 has no memory of it and talks to it: with itself that would be two of three.
-    let status = town.places[&3].cluster.status();
-    assert!(
-        !town.places[&3].cluster.propose(plain("no")).await.is_ok(),
-        "{status:#?}"
-    );
+    // Node 2 has no memory of it and talks to it: with itself that would be two of three, were
+    // not the leader alive.
+    assert!(town.places[&3].cluster.status().fenced);
+    let fault = town.places[&3].cluster.propose(plain("no")).await;
+    assert!(fault.is_err());
     town.propose(2, "late").await;
     assert_eq!(town.places[&1].machine.commands().len(), 12);
 }

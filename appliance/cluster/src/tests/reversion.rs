@@ -93,3 +93,20 @@ async fn a_node_just_started_neither_votes_nor_campaigns_until_accepted() {
     assert!(!world.running[&3].status().fenced);
     world.propose(leader, "yes").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fenced_node_gives_its_vote_to_nobody() {
+    let mut world = World::of(3).await;
+    world.stop(3).await;
+    world.stop(1).await;
+    world.ether.shunned.lock().insert(3);
+    world.start(3).await;
+    // Node 2 can be heard and asks for the vote, which it needs.
+    pause(10_000).await;
+    assert!(world.running[&3].status().fenced);
+    assert!(world.running[&2].status().term > 1);
+    assert_ne!(world.running[&2].status().leader, Some(2));
+    world.ether.shunned.lock().clear();
+    world.leader().await;
+    world.propose(3, "two of three").await;
+}

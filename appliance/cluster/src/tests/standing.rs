@@ -1,10 +1,16 @@
 //! What a member knows: quorums, followers, proposals.
 
+use super::world::{Recorder, plain};
+use crate::machine::MachineAdapter;
 use crate::standing::{Outcome, Standing, quorum_contact};
 use crate::types::{Batch, Command, Member, Reign};
-use openraft::{LogId, Membership};
+use ledger::MemDisk;
+use openraft::storage::RaftStateMachine;
+use openraft::{Entry, EntryPayload, LogId, Membership};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -64,6 +70,37 @@ async fn a_proposal_is_settled_by_its_entry_or_by_any_later_reign() {
     assert_eq!(late.outcome().await, Outcome::Expired);
     standing.settle_all(&Outcome::Unseen);
     assert_eq!(later.outcome().await, Outcome::Unseen);
+}
+
+#[tokio::test]
+async fn a_batch_in_an_entry_of_another_reign_has_no_effect() {
+    let (standing, machine) = (Standing::new(1), Arc::new(Recorder::default()));
+    let (path, disk) = (Path::new("/snapshot"), MemDisk::new());
+    let adapter = MachineAdapter::open(&disk, path, machine.clone(), standing.clone(), true);
+    let mut adapter = adapter.unwrap();
+    let reign = Reign::new(4, 1);
+    let batch = |id, command: &str| {
+        EntryPayload::Normal(Batch {
+            reign,
+            ids: [serde_bytes::ByteArray::new([id; 16])].into(),
+            commands: [plain(command)].into(),
+        })
+    };
+    let mut counted = standing.await_proposal([1; 16], reign);
+    let mut stale = standing.await_proposal([2; 16], reign);
+    // Node 1 lost its reign after it had packed the second batch, and got another one.
+    let entries = [(4, 1, batch(1, "counts")), (6, 2, batch(2, "stale"))];
+    let entries = entries.map(|(term, index, payload)| Entry {
+        log_id: entry(term, 1, index),
+        payload,
+    });
+    adapter.apply(entries).await.unwrap();
+    assert_eq!(machine.commands(), [b"counts".to_vec()]);
+    assert!(matches!(
+        counted.outcome().await,
+        Outcome::Done { index: 1, .. }
+    ));
+    assert_eq!(stale.outcome().await, Outcome::Expired);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The state: every command that counted, in order.
 pub(super) type History = Vec<(u64, Command)>;
@@ -127,6 +128,10 @@ pub(super) struct Ether {
     /// Messages from the first to the second are lost.
     cuts: Mutex<BTreeSet<(u64, u64)>>,
     known: Mutex<BTreeSet<(u64, u64)>>,
+    /// A way that is cut breaks the connection, instead of leaving who waits in the dark.
+    pub(super) resets: Mutex<bool>,
+    /// Nobody talks to these nodes of their own accord about anything but Raft.
+    pub(super) shunned: Mutex<BTreeSet<u64>>,
     /// One way of a message.
     pub(super) latency: Mutex<Duration>,
 }
@@ -142,8 +147,15 @@ impl Ether {
         homes.values().map(|home| home.machine.clone()).collect()
     }
 
-    fn is_cut(&self, from: u64, to: u64) -> bool {
-        self.cuts.lock().contains(&(from, to))
+    /// Waits as long as somebody has to who gets no answer because of a cut.
+    async fn check(&self, from: u64, to: u64, deadline: Instant) -> Result<(), Missed> {
+        if !self.cuts.lock().contains(&(from, to)) {
+            return Ok(());
+        }
+        if !*self.resets.lock() {
+            tokio::time::sleep_until(deadline).await;
+        }
+        Err(Missed::Lost(format!("cut from node {from} to node {to}")))
     }
 }
 
@@ -166,7 +178,7 @@ impl Way for EtherWay {
             if !ether.known.lock().contains(&(from, node)) {
                 return Err(Missed::NotSent(format!("no way to node {node}")));
             }
-            let deadline = tokio::time::Instant::now() + within;
+            let deadline = Instant::now() + within;
             let latency = *ether.latency.lock();
             tokio::time::sleep(latency).await;
             let answerer = {
@@ -176,10 +188,10 @@ impl Way for EtherWay {
             let Some(answerer) = answerer else {
                 return Err(Missed::NotSent(format!("nobody listens at node {node}")));
             };
-            if ether.is_cut(from, node) {
-                tokio::time::sleep_until(deadline).await;
-                return Err(Missed::Lost(format!("cut to node {node}")));
+            if lane == Lane::Service && ether.shunned.lock().contains(&from) {
+                return Err(Missed::NotSent(format!("node {node} refuses node {from}")));
             }
+            ether.check(from, node, deadline).await?;
             // What arrived is answered, also when nobody waits for the answer any more.
             let answer = tokio::spawn(async move {
                 let caller = Caller::Member { node: from };
@@ -187,10 +199,7 @@ impl Way for EtherWay {
             });
             let answer = tokio::time::timeout_at(deadline, answer).await;
             tokio::time::sleep(latency).await;
-            if ether.is_cut(node, from) {
-                tokio::time::sleep_until(deadline).await;
-                return Err(Missed::Lost(format!("cut from node {node}")));
-            }
+            ether.check(node, from, deadline).await?;
             match answer {
                 Ok(Ok(Ok(answer))) => Ok(answer),
                 Ok(Ok(Err(why))) => Err(Missed::Lost(why)),
