@@ -69,12 +69,14 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// For nodes less than 25 ms apart (FAILURES: at least one second, ten round trips).
+    /// For nodes less than 50 ms apart: a node campaigns after the lease and the election timeout
+    /// together, so 1.5 to 2 s after the last heartbeat (FAILURES: at least one second and ten
+    /// round trips; a new leader within three seconds).
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(250),
-            election_min: Duration::from_millis(1_000),
-            election_max: Duration::from_millis(2_000),
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_millis(500),
+            election_max: Duration::from_millis(1_000),
         }
     }
 }

@@ -37,7 +37,7 @@ pub fn main() -> ExitCode {
 /// Diagnostics go to stderr; `STRONGROOM_LOG` chooses how much (the audit log is the ledger).
 fn start_diagnostics() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("STRONGROOM_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,server=info,openraft=error"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,server=info,openraft=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
