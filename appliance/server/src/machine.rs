@@ -9,7 +9,7 @@ use crate::member::catch_up::{self, Described, Source};
 use cluster::peers::BoxFuture;
 use cluster::{EntryId, Machine, MachineFault};
 use domain::{Command, Denial, Event, NodeId, Record, State, Uid, codec};
-use ledger::{Checkpoint, Ledger, SegmentsConfig, SegmentsReader, StdDisk};
+use ledger::{Checkpoint, Disk, Ledger, SegmentsConfig, SegmentsReader, StdDisk};
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -109,19 +109,29 @@ impl LedgerMachine {
         floor: Option<&Checkpoint>,
         store: Arc<SealedStore>,
     ) -> Result<Self, OpenFault> {
+        let config = SegmentsConfig::LEDGER;
+        Self::open_on(Arc::new(StdDisk), log_dir, config, floor, store)
+    }
+
+    /// As [`LedgerMachine::open`], on a disk and with limits of the caller's choice: how a
+    /// simulator runs it.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        log_dir: &std::path::Path,
+        config: SegmentsConfig,
+        floor: Option<&Checkpoint>,
+        store: Arc<SealedStore>,
+    ) -> Result<Self, OpenFault> {
         let mut replay = Replay {
             state: State::default(),
             durable_entry: store.durable_index(),
             expected: VecDeque::new(),
             fault: None,
         };
-        let (ledger, recovery) = Ledger::open_visiting(
-            Arc::new(StdDisk),
-            log_dir,
-            SegmentsConfig::LEDGER,
-            floor,
-            &mut |n, bytes| replay.see(n, bytes),
-        )?;
+        let (ledger, recovery) =
+            Ledger::open_visiting(disk, log_dir, config, floor, &mut |n, bytes| {
+                replay.see(n, bytes);
+            })?;
         if let Some(torn) = recovery.torn_tail {
             tracing::warn!("cluster log: an unfinished write at the end was dropped: {torn:?}");
         }

@@ -180,9 +180,15 @@ impl std::fmt::Debug for SealedStore {
 impl SealedStore {
     /// Opens the store, or makes an empty one. What a crash left unfinished is undone by redb.
     pub fn open(path: &Path) -> Result<Self, StoreFault> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = builder.create(path).map_err(failed)?;
+        Self::of(builder().create(path).map_err(failed)?)
+    }
+
+    /// As [`SealedStore::open`], on other storage than a file: how a simulator runs it.
+    pub fn open_on(storage: impl redb::StorageBackend) -> Result<Self, StoreFault> {
+        Self::of(builder().create_with_backend(storage).map_err(failed)?)
+    }
+
+    fn of(database: Database) -> Result<Self, StoreFault> {
         let transaction = database.begin_write().map_err(failed)?;
         transaction.open_table(SEALED).map_err(failed)?;
         transaction.open_table(TOMBSTONES).map_err(failed)?;
@@ -602,6 +608,12 @@ impl<'t> Tables<'t> {
             })
             .collect()
     }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
 }
 
 fn read_applied(transaction: &WriteTransaction) -> Result<u64, StoreFault> {
