@@ -158,6 +158,11 @@ impl Object {
         all
     }
 
+    /// The attributes that do not follow from fields of the object, in the order of their numbers.
+    pub(crate) fn stored_attributes(&self) -> Vec<Attribute> {
+        self.attributes.iter().map(|held| held.attribute).collect()
+    }
+
     fn holds(&self, tag: crate::Tag) -> bool {
         self.attributes.instances(tag).next().is_some()
     }

@@ -38,10 +38,16 @@ impl Play {
             ["show", key] => self.show(key),
             ["attributes", key] => self.attributes(key),
             ["get", key, "by", actor] => self.read(key, actor),
+            ["get", key, "offline", seconds] => self.read_offline(key, seconds),
+            ["members"] => self.members(),
+            ["cluster"] => self.cluster(),
             [verb, rest @ .., "by", actor] => {
                 let ask = self.ask(verb, rest);
                 let events = self.world.ask(&self.actor(actor), ask);
-                if let (Some(Event::ObjectCreated { uid, .. }), [key, ..]) = (events.first(), rest)
+                if let (
+                    Some(Event::ObjectCreated { uid, .. } | Event::ObjectSalvaged { uid, .. }),
+                    [key, ..],
+                ) = (events.first(), rest)
                 {
                     self.keys.insert((*key).to_string(), *uid);
                 }
@@ -55,6 +61,7 @@ impl Play {
         match text {
             "operator" => operator(),
             "node" => Actor::Node(NODE),
+            "node2" | "node3" | "node4" | "node5" => Actor::Node(node(&text[4..])),
             "nobody" => Actor::Unknown {
                 source: "203.0.113.9:1".to_string(),
             },
@@ -133,12 +140,12 @@ impl Play {
                 kek: None,
             },
             ("retire-epoch", [n]) => Ask::RetireEpoch { epoch: epoch(n) },
-            ("confirm-reseal", [n]) => Ask::ConfirmReseal {
-                node: NODE,
+            ("confirm-reseal", [n, of @ ..]) => Ask::ConfirmReseal {
+                node: of.first().map_or(NODE, |n| node(n)),
                 epoch: epoch(n),
             },
-            ("confirm-retire", [n]) => Ask::ConfirmRetire {
-                node: NODE,
+            ("confirm-retire", [n, of @ ..]) => Ask::ConfirmRetire {
+                node: of.first().map_or(NODE, |n| node(n)),
                 epoch: epoch(n),
             },
             ("add-slot", [slot]) => Ask::AddSlot {
@@ -154,7 +161,151 @@ impl Play {
                     .flat_map(|g| member(g, GroupRole::Use))
                     .collect(),
             },
+            _ => self.membership_ask(verb, rest),
+        }
+    }
+
+    /// Nodes are named by their number, keys and tickets by one of their own.
+    fn membership_ask(&self, verb: &str, rest: &[&str]) -> Ask {
+        match (verb, rest) {
+            ("start", [n, format]) => Ask::StartNode {
+                node: node(n),
+                version: "0.3.0".to_string(),
+                format: format.parse().unwrap(),
+            },
+            ("stop", [n]) => Ask::StopNode { node: node(n) },
+            ("identify", [n, key, address]) => Ask::IdentifyNode {
+                node: node(n),
+                key: node_key(number(key)),
+                sealing_key: vec![4; 97],
+                address: (*address).to_string(),
+            },
+            ("ticket", [n, seconds]) => Ask::IssueTicket {
+                ticket: ticket(n),
+                expires: Time(self.world.now.0 + seconds.parse::<i64>().unwrap() * 1000),
+            },
+            ("request", [n, key, role, more @ ..]) => Ask::RequestJoin {
+                ticket: ticket(n),
+                candidate: spoilt(candidate(number(key), parse_role(role)), more),
+            },
+            ("approve", [key]) => Ask::ApproveJoin {
+                key: node_key(number(key)),
+            },
+            ("deny", [key]) => Ask::DenyJoin {
+                key: node_key(number(key)),
+            },
+            ("rejoin", [old, key, role, more @ ..]) => Ask::Rejoin {
+                old: node(old),
+                candidate: spoilt(candidate(number(key), parse_role(role)), more),
+            },
+            ("confirm", [n, role]) => Ask::ConfirmMember {
+                node: node(n),
+                role: parse_role(role),
+            },
+            ("remove", [n]) => Ask::RemoveNode { node: node(n) },
+            ("confirm-removed", [n]) => Ask::ConfirmRemoved { node: node(n) },
+            ("rotate-ca", [n]) => Ask::RotateClusterCa {
+                ca: node_key(number(n)),
+            },
+            _ => self.agreement_ask(verb, rest),
+        }
+    }
+
+    fn agreement_ask(&self, verb: &str, rest: &[&str]) -> Ask {
+        match (verb, rest) {
+            ("fork", [lineage, n, lost]) => Ask::ForkLineage {
+                lineage: lineage.parse().unwrap(),
+                node: node(n),
+                origin: format!("strongroom/test/lineage-{lineage}"),
+                lost: number(lost),
+            },
+            ("salvage", [n, state, owner, from, more @ ..]) => Ask::Salvage {
+                uid: uid(number(n)),
+                object_type: ObjectType::SymmetricKey,
+                owner: name(owner),
+                registered: false,
+                initial: START,
+                state: *LifecycleState::ALL
+                    .iter()
+                    .find(|s| s.to_string() == *state)
+                    .unwrap(),
+                attributes: cipher("aes256")
+                    .into_iter()
+                    .chain(more.iter().map(|text| self.attribute(text)))
+                    .collect(),
+                from: node(from),
+            },
+            ("scrub", []) => Ask::BeginScrub,
+            ("digest", [scrub, n, digest]) => Ask::ReportDigest {
+                node: node(n),
+                scrub: number(scrub),
+                state: hash(number(digest)),
+                store: None,
+            },
+            ("differ", [size, one, two]) => Ask::ReportDivergence {
+                size: number(size),
+                node: node(one),
+                root: hash(1),
+                other: node(two),
+                other_root: hash(2),
+            },
+            ("resolve", words) => Ask::ResolveDivergence {
+                reason: words.join(" "),
+            },
+            ("repair", [n, what, items]) => Ask::RecordRepair {
+                node: node(n),
+                what: (*what).to_string(),
+                items: number(items),
+            },
+            ("offline", [group, limit]) => Ask::SetOfflineGet {
+                group: (*group != "all").then(|| name(group)),
+                limit: match *limit {
+                    "never" => OfflineGet::Never,
+                    "always" => OfflineGet::Always,
+                    seconds => OfflineGet::Seconds(number(seconds)),
+                },
+            },
             _ => panic!("cannot read: {verb} {rest:?}"),
+        }
+    }
+
+    /// Who is in, each with its role and where it stands.
+    fn members(&self) -> String {
+        let told = self.world.state.nodes().map(|(id, node)| {
+            let replaces = node.replaces.map(|old| format!(" for {}", old.0));
+            let (role, phase) = (node.role.name(), node.phase.name());
+            format!("{} {role} {phase}{}", id.0, replaces.unwrap_or_default())
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    fn cluster(&self) -> String {
+        let state = &self.world.state;
+        let due = if state.rotation_due() {
+            ", rotation due"
+        } else {
+            ""
+        };
+        let waiting = state.join_requests(self.world.now).count();
+        let stopped = match state.divergence() {
+            Some(d) => format!(", nodes {} and {} differ", d.node.0, d.other.0),
+            None => String::new(),
+        };
+        format!(
+            "lineage {}, format {}, epoch {}, next node {}, {waiting} waiting{due}{stopped}",
+            state.lineage(),
+            state.format(),
+            state.epoch().0,
+            state.next_node().0,
+        )
+    }
+
+    fn read_offline(&self, key: &str, seconds: &str) -> String {
+        let state = &self.world.state;
+        let object = state.object(&self.uid(key)).unwrap();
+        match permit_offline(state, object, number(seconds)) {
+            Ok(()) => "served".to_string(),
+            Err(denial) => refusal(&denial),
         }
     }
 
@@ -228,6 +379,44 @@ impl Play {
             Err(denial) => refusal(&denial),
         }
     }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
+}
+
+fn node(text: &str) -> NodeId {
+    NodeId(number(text))
+}
+
+fn ticket(text: &str) -> Hash {
+    hash(0x71_0000 + number(text))
+}
+
+fn parse_role(text: &str) -> MemberRole {
+    match text {
+        "voter" => MemberRole::Voter,
+        "learner" => MemberRole::Learner,
+        "witness" => MemberRole::Witness,
+        other => panic!("no role: {other}"),
+    }
+}
+
+/// A candidate with something else than usual: `format=1`, `key=2`, `log-key=2`, `address=nowhere`.
+fn spoilt(mut candidate: Candidate, more: &[&str]) -> Candidate {
+    for text in more {
+        match text.split_once('=').unwrap() {
+            ("format", n) => candidate.format = n.parse().unwrap(),
+            ("key", n) => candidate.key = node_key(number(n)),
+            ("log-key", n) => {
+                candidate.log_key = world::candidate(number(n), candidate.role).log_key
+            }
+            ("address", address) => candidate.address = address.to_string(),
+            ("sealing-key", n) => candidate.sealing_key = vec![4; n.parse().unwrap()],
+            _ => panic!("cannot read: {text}"),
+        }
+    }
+    candidate
 }
 
 fn epoch(text: &str) -> Epoch {
@@ -319,6 +508,18 @@ fn told(event: &Event) -> String {
         Event::EpochOpened { .. } => "opened".to_string(),
         Event::EpochRetired { .. } => "retired".to_string(),
         Event::ResealConfirmed { .. } | Event::RetireConfirmed { .. } => "confirmed".to_string(),
+        Event::NodeAdmitted { node, .. } => format!("let in as {}", node.0),
+        Event::LogKeyAdded { node, .. } => format!("log key of {}", node.0),
+        Event::MemberConfirmed { role, .. } => format!("is a {}", role.name()),
+        Event::NodeLeaving { node } => format!("{} leaves", node.0),
+        Event::NodeRemoved { node } => format!("{} is out", node.0),
+        Event::LineageForked { lineage, .. } => format!("lineage {lineage}"),
+        Event::ObjectSalvaged { state, .. } => format!("salvaged, {state}"),
+        Event::ScrubBegun { scrub } => format!("scrub {scrub}"),
+        Event::ScrubReported { .. } => "reported".to_string(),
+        Event::DivergenceFound { node, other, .. } => {
+            format!("{} and {} differ", node.0, other.0)
+        }
         _ => "done".to_string(),
     }
 }
@@ -363,5 +564,5 @@ fn scenarios_end_as_they_are_written() {
             assert_eq!(written, happened, "{}:{}", path.display(), number + 1);
         }
     }
-    assert!(played >= 6, "the scenarios are gone");
+    assert!(played >= 10, "the scenarios are gone");
 }

@@ -2,9 +2,9 @@
 //! every state, an epoch that waits for its retirement. Commands of the fuzzer fall on it.
 
 use domain::{
-    Actor, Ask, Attribute, ClusterId, Command, Door, Epoch, Event, Facts, Fingerprint, GroupRole,
-    Hash, Instance, Material, Membership, Name, NodeId, ObjectType, Record, State, Time, Uid,
-    Value, codec, decide, tag,
+    Actor, Ask, Attribute, Candidate, ClusterId, Command, Door, Epoch, Event, Facts, Fingerprint,
+    GroupRole, Hash, Instance, Material, MemberRole, Membership, Name, NodeId, ObjectType, Record,
+    State, Time, Uid, Value, codec, decide, tag,
 };
 use std::sync::OnceLock;
 
@@ -172,23 +172,53 @@ fn history() -> Vec<Command> {
         node,
         public_key: Hash::from_bytes([9; 32]),
     };
+    let start = Ask::StartNode {
+        node,
+        version: "0".to_owned(),
+        format: domain::FORMAT,
+    };
     let mut commands = vec![
         command(Actor::Node(node), found),
+        command(Actor::Node(node), start),
         command(Actor::Node(node), key),
     ];
     commands.extend(people());
+    commands.extend(second_member());
     commands.extend(objects());
     let open = Ask::OpenEpoch {
         epoch: Epoch(2),
         kek: None,
     };
     commands.push(command(operator(), open));
-    let confirm = Ask::ConfirmReseal {
-        node,
-        epoch: Epoch(1),
-    };
-    commands.push(command(Actor::Node(node), confirm));
+    for node in [node, NodeId(2)] {
+        let epoch = Epoch(1);
+        let confirm = Ask::ConfirmReseal { node, epoch };
+        commands.push(command(Actor::Node(node), confirm));
+    }
     commands
+}
+
+/// A node joins the founder.
+fn second_member() -> Vec<Command> {
+    let (ticket, key) = (Hash::from_bytes([3; 32]), Fingerprint::from_bytes([4; 32]));
+    let expires = Time(NOW.0 + 60_000);
+    let candidate = Candidate {
+        key,
+        sealing_key: vec![4; 97],
+        log_key: Hash::from_bytes([5; 32]),
+        address: "192.0.2.2:9001".to_owned(),
+        version: "0".to_owned(),
+        format: domain::FORMAT,
+        role: MemberRole::Voter,
+    };
+    let (role, node) = (candidate.role, NodeId(2));
+    let founder = || Actor::Node(NodeId(1));
+    vec![
+        command(operator(), Ask::IssueTicket { ticket, expires }),
+        command(founder(), Ask::RequestJoin { ticket, candidate }),
+        command(operator(), Ask::ApproveJoin { key }),
+        command(founder(), Ask::ConfirmMember { node, role }),
+    ]
 }
 
 /// Carries out a command; gives the records that the ledger would get.
@@ -269,6 +299,18 @@ fn asks() -> Vec<Command> {
         actor: operator(),
         ..c
     }));
+    let cluster = [
+        Ask::BeginScrub,
+        Ask::RemoveNode { node: NodeId(2) },
+        Ask::ConfirmRemoved { node: NodeId(2) },
+        Ask::ForkLineage {
+            lineage: 2,
+            node,
+            origin: "strongroom/fuzz/lineage-2".to_owned(),
+            lost: 0,
+        },
+    ];
+    commands.extend(cluster.map(|ask| command(operator(), ask)));
     commands
 }
 

@@ -102,6 +102,8 @@ enum Voice {
     Operator,
     /// A member's: it vouches for another node.
     Node,
+    /// That of any member but this one, which lost its disk and its place.
+    NodeFor(NodeId),
     /// An operator's, or that of the member it is about: a node states facts about itself only.
     About(NodeId),
 }
@@ -125,7 +127,8 @@ const fn voice(ask: &Ask) -> Voice {
         | Ask::Salvage { .. }
         | Ask::ResolveDivergence { .. }
         | Ask::SetOfflineGet { .. } => Voice::Operator,
-        Ask::RequestJoin { .. } | Ask::Rejoin { .. } | Ask::ConfirmMember { .. } => Voice::Node,
+        Ask::Rejoin { old, .. } => Voice::NodeFor(*old),
+        Ask::RequestJoin { .. } | Ask::ConfirmMember { .. } => Voice::Node,
         _ => Voice::Staff,
     }
 }
@@ -133,8 +136,10 @@ const fn voice(ask: &Ask) -> Voice {
 /// Whether an actor of the staff may say this. A member that is leaving says only that it stops.
 pub(super) fn check_voice(state: &State, actor: &Actor, ask: &Ask) -> Result<(), Denial> {
     let heard = match (actor, voice(ask)) {
-        (Actor::Node(_), Voice::Operator) | (Actor::Operator { .. }, Voice::Node) => false,
+        (Actor::Node(_), Voice::Operator)
+        | (Actor::Operator { .. }, Voice::Node | Voice::NodeFor(_)) => false,
         (Actor::Node(speaker), Voice::About(subject)) => *speaker == subject,
+        (Actor::Node(speaker), Voice::NodeFor(old)) => *speaker != old,
         _ => true,
     };
     let silenced = match actor {

@@ -96,6 +96,24 @@ fn check_attributes(
     Ok(())
 }
 
+impl State {
+    /// The ask by which another lineage would take in an object as it is here; `None` when there is
+    /// no such object, or it is destroyed. `from` is the member whose state this is.
+    pub fn salvage_of(&self, uid: &Uid, from: NodeId) -> Option<Ask> {
+        let object = self.object(uid).filter(|object| !object.is_tombstone())?;
+        Some(Ask::Salvage {
+            uid: *uid,
+            object_type: object.object_type(),
+            owner: object.owner(self)?.clone(),
+            registered: object.is_registered(),
+            initial: object.initial_date(),
+            state: object.recorded_state(),
+            attributes: object.stored_attributes(),
+            from,
+        })
+    }
+}
+
 impl Salvaged {
     /// The identifier is the one it had; the material is sealed anew.
     pub(super) const fn needs() -> super::Needs {

@@ -1,0 +1,459 @@
+//! Arbitrary asks and those who ask: mostly what could be granted in some state, and some nonsense.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+use crate::world::*;
+use domain::*;
+use proptest::prelude::*;
+
+/// Identifiers that commands may name: those the world gives out first, and one that it never does.
+pub(crate) const OBJECTS: u64 = 4;
+
+/// Identifiers of objects that come from old disks: none that the world gives out.
+const SALVAGED: std::ops::Range<u64> = 1000..1003;
+
+/// Users of the KMIP door, mostly the one that owns most.
+pub(crate) fn any_user() -> impl Strategy<Value = Actor> {
+    prop_oneof![
+        8 => Just(user("alice")),
+        2 => Just(user("bob")),
+        2 => Just(user("carol")),
+        1 => Just(user("mallory")),
+        1 => Just(user("nobody")),
+        1 => Just(Actor::User {
+            name: name("alice"),
+            certificate: certificate("bob"),
+            source: String::new(),
+        }),
+    ]
+}
+
+pub(crate) fn any_staff() -> impl Strategy<Value = Actor> {
+    prop_oneof![
+        5 => Just(operator()),
+        5 => Just(Actor::Node(NODE)),
+        2 => any_node().prop_map(Actor::Node),
+        1 => Just(Actor::Unknown { source: "203.0.113.9:1".to_string() }),
+    ]
+}
+
+fn any_uid() -> impl Strategy<Value = Uid> {
+    prop_oneof![9 => 0..=OBJECTS, 1 => SALVAGED].prop_map(uid)
+}
+
+/// Values that fit some attribute, and some that fit none.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        (-2i32..400).prop_map(Value::Integer),
+        (0u32..20).prop_map(Value::Enumeration),
+        any::<bool>().prop_map(Value::Boolean),
+        "[a-c\n]{0,3}".prop_map(Value::Text),
+        (0i64..400).prop_map(|s| Value::DateTime(START.seconds() - 100 + s)),
+        any::<u32>().prop_map(Value::Interval),
+        (0usize..40_000).prop_map(|n| Value::Bytes(vec![0; n])),
+        (0usize..20_000).prop_map(|n| Value::Text("x".repeat(n))),
+        Just(Value::LongInteger(5)),
+    ];
+    leaf.prop_recursive(2, 8, 4, |inner| {
+        prop::collection::vec((any_tag(), inner), 0..4).prop_map(Value::Structure)
+    })
+}
+
+fn any_tag() -> impl Strategy<Value = Tag> {
+    prop_oneof![
+        9 => (0..ATTRIBUTES.len()).prop_map(|at| ATTRIBUTES[at].tag),
+        1 => (0x42_0000u32..0x42_0200).prop_map(Tag),
+    ]
+}
+
+fn any_name() -> impl Strategy<Value = AttributeName> {
+    prop_oneof![
+        12 => any_attribute_that_fits().prop_map(|attribute| attribute.name),
+        3 => any_tag().prop_map(AttributeName::Standard),
+        1 => ("[xyz]", "[A-B]{1,2}|[A-B]{200}")
+            .prop_map(|(vendor, name)| AttributeName::Vendor { vendor, name }),
+    ]
+}
+
+/// Attributes that are often acceptable, and others.
+fn any_attribute() -> impl Strategy<Value = Attribute> {
+    prop_oneof![
+        3 => any_attribute_that_fits(),
+        1 => (any_name(), any_value()).prop_map(|(name, value)| Attribute { name, value }),
+    ]
+}
+
+/// Attributes that are acceptable in some state.
+fn any_attribute_that_fits() -> impl Strategy<Value = Attribute> {
+    let dates = prop::sample::select(vec![
+        tag::ACTIVATION_DATE,
+        tag::DEACTIVATION_DATE,
+        tag::PROCESS_START_DATE,
+        tag::PROTECT_STOP_DATE,
+    ]);
+    let text = "[a-c]{1,2}";
+    prop_oneof![
+        2 => text.prop_map(|t| Attribute::named(&t)),
+        3 => (dates, 0i64..400).prop_map(|(tag, s)| {
+            Attribute::standard(tag, Value::DateTime(START.seconds() - 100 + s))
+        }),
+        1 => prop::sample::select(vec!["tape", "disk"]).prop_map(group),
+        1 => text.prop_map(|t| Attribute::custom(&t, Value::Text(t.clone()))),
+        1 => any::<bool>().prop_map(|b| Attribute::standard(tag::SENSITIVE, Value::Boolean(b))),
+        1 => any::<bool>().prop_map(|b| Attribute::standard(tag::QUANTUM_SAFE, Value::Boolean(b))),
+        1 => "[a-c]".prop_map(|t| Attribute::standard(tag::DESCRIPTION, Value::Text(t))),
+    ]
+}
+
+fn any_attributes() -> impl Strategy<Value = Vec<Attribute>> {
+    (
+        prop::option::weighted(0.9, prop_oneof![3 => Just(256), 1 => Just(128)]),
+        prop::collection::vec(any_attribute(), 0..3),
+    )
+        .prop_map(|(bits, more)| {
+            bits.into_iter()
+                .flat_map(|bits| algorithm(AES, bits))
+                .chain(more)
+                .collect()
+        })
+}
+
+fn any_instance() -> impl Strategy<Value = Instance> {
+    prop_oneof![
+        3 => (0u32..3).prop_map(Instance::Index),
+        1 => any_value().prop_map(Instance::Equal),
+        2 => Just(Instance::All),
+    ]
+}
+
+pub(crate) fn any_object_ask() -> impl Strategy<Value = Ask> {
+    let kind = prop::sample::select(vec![
+        ObjectType::Certificate,
+        ObjectType::SymmetricKey,
+        ObjectType::SecretData,
+        ObjectType::OpaqueObject,
+    ]);
+    let reason = prop_oneof![3 => Just(1u32), 2 => Just(2), 1 => any::<u32>()];
+    prop_oneof![
+        4 => any_attributes().prop_map(|attributes| Ask::Create { attributes }),
+        3 => (kind, any_attributes())
+            .prop_map(|(object_type, attributes)| Ask::Register { object_type, attributes }),
+        3 => any_uid().prop_map(|uid| Ask::Activate { uid }),
+        3 => (any_uid(), reason, prop::option::of("[a\n]{0,2}"), any::<bool>()).prop_map(
+            |(uid, reason, message, dated)| Ask::Revoke {
+                uid,
+                reason,
+                message,
+                compromise_occurred: dated.then_some(START),
+            }
+        ),
+        3 => any_uid().prop_map(|uid| Ask::Destroy { uid }),
+        3 => (any_uid(), any_attribute())
+            .prop_map(|(uid, attribute)| Ask::AddAttribute { uid, attribute }),
+        3 => (
+            any_uid(),
+            prop::option::of(0u32..3),
+            prop::option::weighted(0.2, any_attribute()),
+            any_attribute(),
+        )
+            .prop_map(|(uid, index, current, attribute)| {
+                Ask::ModifyAttribute { uid, index, current, attribute }
+            }),
+        2 => (any_uid(), any_attribute())
+            .prop_map(|(uid, attribute)| Ask::SetAttribute { uid, attribute }),
+        5 => (any_uid(), any_name(), any_instance())
+            .prop_map(|(uid, name, which)| Ask::DeleteAttribute { uid, name, which }),
+    ]
+}
+
+pub(crate) fn any_cluster_ask() -> impl Strategy<Value = Ask> {
+    let node = any_node();
+    let epoch = prop_oneof![9 => 1u32..3, 1 => 0u32..6].prop_map(Epoch);
+    let people = prop::sample::select(vec!["alice", "bob", "eve"]).prop_map(name);
+    let slot = prop::sample::select(vec!["a", "b"]).prop_map(name);
+    let number = 0u64..4;
+    let groups = prop::collection::vec(
+        (prop::sample::select(vec!["tape", "disk"]), any::<bool>()).prop_map(|(group, manage)| {
+            let role = if manage {
+                GroupRole::Manage
+            } else {
+                GroupRole::Use
+            };
+            Membership {
+                group: name(group),
+                role,
+            }
+        }),
+        0..3,
+    );
+    let policy = (0u64..9, 0u32..20, 0u32..40_000, 0u32..64, 0u32..300).prop_map(
+        |(objects, attributes, value, material, bits)| KeyPolicy {
+            objects_per_owner_max: objects,
+            attributes_per_object_max: attributes,
+            attribute_value_bytes_max: value,
+            material_bytes_max: material,
+            key_bits_min: bits,
+        },
+    );
+    prop_oneof![
+        1 => Just(Ask::FoundCluster {
+            cluster: ClusterId::from_bytes([8; 16]),
+            origin: "again".to_string(),
+            node: NODE,
+        }),
+        1 => (node.clone(), "[a\n]{0,2}", prop_oneof![3 => Just(2), 2 => 1u32..4]).prop_map(|(node, version, format)| {
+            Ask::StartNode { node, version, format }
+        }),
+        1 => node.clone().prop_map(|node| Ask::StopNode { node }),
+        1 => (node.clone(), number.clone())
+            .prop_map(|(node, n)| Ask::AddLogKey { node, public_key: hash(n) }),
+        1 => (node.clone(), number.clone(), number.clone())
+            .prop_map(|(node, size, n)| Ask::AnchorAccessLog { node, size, root: hash(n) }),
+        1 => (people.clone(), groups).prop_map(|(name, groups)| Ask::PutUser { name, groups }),
+        1 => (people.clone(), people.clone()).prop_map(|(user, other)| Ask::IssueCertificate {
+            user,
+            certificate: certificate(other.as_str()),
+            serial: "1".to_string(),
+            not_after: Time(START.0 + 200_000),
+        }),
+        1 => people.prop_map(|name| Ask::RevokeUser { name }),
+        3 => Just(Ask::ApplySchedule),
+        9 => epoch.clone().prop_map(|epoch| Ask::OpenEpoch {
+            epoch,
+            kek: (epoch.0 % 2 == 0).then(|| hash(u64::from(epoch.0))),
+        }),
+        12 => (node.clone(), epoch.clone())
+            .prop_map(|(node, epoch)| Ask::ConfirmReseal { node, epoch }),
+        9 => epoch.clone().prop_map(|epoch| Ask::RetireEpoch { epoch }),
+        12 => (node, epoch).prop_map(|(node, epoch)| Ask::ConfirmRetire { node, epoch }),
+        4 => slot.clone().prop_map(|name| Ask::AddSlot { name, kind: "tpm".to_string() }),
+        3 => slot.prop_map(|name| Ask::RemoveSlot { name }),
+        1 => number.prop_map(|size| Ask::RecordExport { size, root: hash(1), digest: hash(2) }),
+        1 => prop::option::weighted(0.3, policy)
+            .prop_map(|p| Ask::SetKeyPolicy { policy: p.unwrap_or_default() }),
+    ]
+}
+
+/// Asks of the staff with those who may mostly ask them: an operator, or the node it is about.
+pub(crate) fn said_by_staff(
+    ask: impl Strategy<Value = Ask>,
+) -> impl Strategy<Value = (Actor, Ask)> {
+    (ask, any_staff(), 0u8..5).prop_map(|(ask, staff, how)| {
+        let fitting = match &ask {
+            Ask::IdentifyNode { node, .. }
+            | Ask::ConfirmReseal { node, .. }
+            | Ask::ConfirmRetire { node, .. }
+            | Ask::StartNode { node, .. }
+            | Ask::ReportDigest { node, .. }
+            | Ask::RecordRepair { node, .. } => Actor::Node(*node),
+            Ask::RequestJoin { .. } | Ask::Rejoin { .. } | Ask::ConfirmMember { .. } => {
+                Actor::Node(NODE)
+            }
+            _ => operator(),
+        };
+        (if how == 0 { staff } else { fitting }, ask)
+    })
+}
+
+/// A node that is likely to be there, or one that never is.
+pub(crate) fn any_node() -> impl Strategy<Value = NodeId> + Clone {
+    prop_oneof![6 => Just(1), 3 => 2u64..5, 1 => Just(99)].prop_map(NodeId)
+}
+
+/// One that is likely to have come later.
+fn any_other() -> impl Strategy<Value = NodeId> {
+    prop_oneof![4 => 2u64..5, 1 => Just(1)].prop_map(NodeId)
+}
+
+fn any_role() -> impl Strategy<Value = MemberRole> {
+    prop_oneof![
+        4 => Just(MemberRole::Voter),
+        1 => Just(MemberRole::Learner),
+        1 => Just(MemberRole::Witness),
+    ]
+}
+
+/// Nodes with a few keys, some with something wrong.
+fn any_candidate() -> impl Strategy<Value = Candidate> {
+    (3u64..7, any_role(), 0u8..20).prop_map(|(n, role, how)| {
+        let mut candidate = candidate(n, role);
+        match how {
+            0 => candidate.format = 1,
+            1 => candidate.address = "nowhere\n".to_string(),
+            2 => candidate.sealing_key = vec![],
+            3 => candidate.log_key = hash(0x10_0002),
+            4 => candidate.format = 7,
+            _ => {}
+        }
+        candidate
+    })
+}
+
+/// Asks about who belongs to the cluster.
+pub(crate) fn any_membership_ask() -> impl Strategy<Value = Ask> {
+    let ticket = (0u64..3).prop_map(|n| hash(0x71_0000 + n));
+    let key = || (3u64..7).prop_map(node_key);
+    prop_oneof![
+        2 => (any_node(), 1u64..4, "[ab]:[09]").prop_map(|(node, n, address)| {
+            let (key, sealing_key) = (node_key(n), vec![4; 97]);
+            Ask::IdentifyNode { node, key, sealing_key, address }
+        }),
+        4 => (ticket.clone(), -1i64..900).prop_map(|(ticket, seconds)| Ask::IssueTicket {
+            ticket,
+            expires: Time(START.0 + seconds * 2_000),
+        }),
+        8 => (ticket, any_candidate())
+            .prop_map(|(ticket, candidate)| Ask::RequestJoin { ticket, candidate }),
+        8 => key().prop_map(|key| Ask::ApproveJoin { key }),
+        2 => key().prop_map(|key| Ask::DenyJoin { key }),
+        3 => (any_node(), any_candidate())
+            .prop_map(|(old, candidate)| Ask::Rejoin { old, candidate }),
+        6 => (any_node(), any_role()).prop_map(|(node, role)| Ask::ConfirmMember { node, role }),
+        4 => any_other().prop_map(|node| Ask::RemoveNode { node }),
+        8 => any_other().prop_map(|node| Ask::ConfirmRemoved { node }),
+        1 => (0u64..3).prop_map(|n| Ask::RotateClusterCa { ca: node_key(n) }),
+        1 => (1u32..4, any_node(), 0u64..3).prop_map(|(lineage, node, lost)| Ask::ForkLineage {
+            lineage,
+            node,
+            origin: format!("strongroom/test/lineage-{lineage}"),
+            lost,
+        }),
+    ]
+}
+
+/// Asks about whether the members agree, and what is done without a quorum or from old disks.
+pub(crate) fn any_agreement_ask() -> impl Strategy<Value = Ask> {
+    let digest = || prop_oneof![6 => Just(1u64), 1 => 0u64..3].prop_map(hash);
+    let limit = prop_oneof![
+        Just(OfflineGet::Never),
+        (0u64..3).prop_map(OfflineGet::Seconds),
+        Just(OfflineGet::Always),
+    ];
+    let group = prop::option::of(prop::sample::select(vec!["tape", "disk"]).prop_map(name));
+    let life = prop::sample::select(LifecycleState::ALL.to_vec());
+    prop_oneof![
+        2 => Just(Ask::BeginScrub),
+        6 => (any_node(), 1u64..3, digest(), prop::option::of(digest())).prop_map(
+            |(node, scrub, state, store)| Ask::ReportDigest { node, scrub, state, store }
+        ),
+        4 => (0u64..20, any_node(), digest(), any_other(), 0u64..3).prop_map(
+            |(size, node, root, other, n)| {
+                let other_root = hash(n);
+                Ask::ReportDivergence { size, node, root, other, other_root }
+            }
+        ),
+        12 => "a{1,2}|[a\n]{0,2}".prop_map(|reason| Ask::ResolveDivergence { reason }),
+        2 => (any_node(), "[a\n]{0,2}", 0u64..3)
+            .prop_map(|(node, what, items)| Ask::RecordRepair { node, what, items }),
+        2 => (group, limit).prop_map(|(group, limit)| Ask::SetOfflineGet { group, limit }),
+        3 => (SALVAGED, life, any_attributes(), -9i64..2, any_node()).prop_map(
+            |(n, state, attributes, seconds, from)| Ask::Salvage {
+                uid: uid(n),
+                object_type: ObjectType::SymmetricKey,
+                owner: name("alice"),
+                registered: n % 2 == 0,
+                initial: Time(START.0 + seconds * 1000),
+                state,
+                attributes,
+                from,
+            }
+        ),
+    ]
+}
+
+/// One of the asks that could bring a cluster further in its state: mostly granted ones, so that
+/// walks go deep.
+pub(crate) fn sensible(world: &World, pick: u16) -> (Actor, Ask) {
+    let state = &world.state;
+    let mut asks: Vec<(Actor, Ask)> = Vec::new();
+    let speaker = state
+        .members()
+        .find(|(_, node)| node.phase == MemberPhase::Member)
+        .map_or(NODE, |(id, _)| id);
+    let n = state.next_node().0;
+    for (node, member) in state.members() {
+        let by_itself = |ask| (Actor::Node(node), ask);
+        let by_another = |ask| (Actor::Node(speaker), ask);
+        let role = member.role;
+        asks.push((operator(), Ask::RemoveNode { node }));
+        asks.push(by_another(Ask::ConfirmRemoved { node }));
+        asks.push(by_another(Ask::ConfirmMember { node, role }));
+        asks.push(by_another(Ask::Rejoin {
+            old: node,
+            candidate: candidate(n, role),
+        }));
+        for (epoch, record) in state.epochs() {
+            match record.phase {
+                state::EpochPhase::Leaving => {
+                    asks.push(by_itself(Ask::ConfirmReseal { node, epoch }));
+                }
+                state::EpochPhase::AwaitingRetire => {
+                    asks.push(by_itself(Ask::ConfirmRetire { node, epoch }));
+                }
+                state::EpochPhase::Current | state::EpochPhase::Retired => {}
+            }
+        }
+    }
+    asks.extend(sensible_changes(world, speaker));
+    asks.swap_remove(usize::from(pick) % asks.len())
+}
+
+/// Those that are not about one member.
+fn sensible_changes(world: &World, speaker: NodeId) -> Vec<(Actor, Ask)> {
+    let state = &world.state;
+    let n = state.next_node().0;
+    let role = [MemberRole::Voter, MemberRole::Learner, MemberRole::Witness]
+        [usize::try_from(n % 3).unwrap()];
+    let ticket = hash(state.records());
+    let mut asks = vec![
+        (
+            operator(),
+            Ask::IssueTicket {
+                ticket,
+                expires: Time(world.now.0 + 60_000),
+            },
+        ),
+        (operator(), aes256(&[])),
+        (user("alice"), aes256(&[])),
+    ];
+    for (ticket, _) in state
+        .tickets()
+        .filter(|(_, ticket)| ticket.used_by.is_none())
+    {
+        let request = Ask::RequestJoin {
+            ticket: *ticket,
+            candidate: candidate(n, role),
+        };
+        asks.push((Actor::Node(speaker), request));
+    }
+    for request in state.join_requests(world.now) {
+        let key = request.candidate.key;
+        asks.push((operator(), Ask::ApproveJoin { key }));
+        if state.records().is_multiple_of(4) {
+            asks.push((operator(), Ask::DenyJoin { key }));
+        }
+    }
+    let epoch = Epoch(state.epoch().0 + 1);
+    asks.push((operator(), Ask::OpenEpoch { epoch, kek: None }));
+    for (epoch, record) in state.epochs() {
+        if record.phase == state::EpochPhase::Leaving {
+            asks.push((operator(), Ask::RetireEpoch { epoch }));
+        }
+    }
+    if let Some(object) = state.objects().find(|object| !object.is_tombstone()) {
+        let uid = *object.uid();
+        asks.push((user("alice"), Ask::Destroy { uid }));
+    }
+    // Seldom: afterwards only one is left.
+    if state.records().is_multiple_of(8) {
+        let lineage = state.lineage() + 1;
+        let fork = Ask::ForkLineage {
+            lineage,
+            node: speaker,
+            origin: format!("strongroom/test/lineage-{lineage}"),
+            lost: 0,
+        };
+        asks.push((operator(), fork));
+    }
+    asks
+}
