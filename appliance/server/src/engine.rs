@@ -304,7 +304,14 @@ impl Engine {
             let now = self.now();
             let needs = match self.admit(actor, &ask, now).await? {
                 Ok(needs) => needs,
-                Err(denial) => return Err(self.deny(actor, ask.name(), ask.uid(), denial)?),
+                Err(denial) => {
+                    // What was done already may well be refused now: its own object is in the way.
+                    let done = once.and_then(|once| self.repeated(actor, &once));
+                    if let Some(outcome) = done {
+                        return Ok(outcome);
+                    }
+                    return Err(self.deny(actor, ask.name(), ask.uid(), denial)?);
+                }
             };
             if needs.uid {
                 self.room.for_new_objects()?;
@@ -336,6 +343,13 @@ impl Engine {
             }
         }
         Err(Fault::Vault("the object epoch changes faster than objects are made".into()).into())
+    }
+
+    /// The outcome of a command that was carried out already.
+    fn repeated(&self, actor: &Actor, once: &Hash) -> Option<Outcome> {
+        let created = self.machine.state().repeated(actor, once)?;
+        let refused = None;
+        Some(Outcome { created, refused })
     }
 
     /// Asks the rules before anything is proposed. A state that is behind may refuse what the

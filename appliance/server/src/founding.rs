@@ -208,8 +208,16 @@ pub(crate) fn member_identity(vault: &Vault, me: NodeId) -> anyhow::Result<()> {
         }
         Err(e) => return Err(e.into()),
     };
+    drop(ca);
+    certify_member(vault, me)
+}
+
+/// Certifies this node by the current cluster CA.
+pub(crate) fn certify_member(vault: &Vault, me: NodeId) -> anyhow::Result<()> {
     let identity = vault.node_identity()?;
-    let issued = ca.issue_member(&identity.spki, me, member_validity())?;
+    let issued = vault
+        .cluster_ca()?
+        .issue_member(&identity.spki, me, member_validity())?;
     vault.install_member_certificate(&issued.der)?;
     Ok(())
 }

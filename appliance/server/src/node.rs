@@ -106,6 +106,7 @@ impl Node {
             cosigner: &parts.cosigner,
             colleagues: &parts.colleagues,
             layout: &layout,
+            tls: &parts.tls,
             address: place.address.clone(),
         };
         let announced = jobs::start(&tools, &stopped);
@@ -230,6 +231,7 @@ struct Assembled {
     notary: Arc<Notary>,
     cosigner: Arc<Cosigner>,
     colleagues: Colleagues,
+    tls: PeerTls,
 }
 
 /// Opens what stands on the disk and puts the engine together.
@@ -242,11 +244,8 @@ async fn assemble(layout: &Layout, vault: Arc<Vault>, place: &Place) -> anyhow::
     let machine = Arc::new(machine);
     let gate = Arc::new(Gate::new(vault.cluster(), place.clone(), machine.clone()));
     let (client, server) = vault.peer_tls().context("keys of the cluster port")?;
-    let peers = Peers::new(
-        Arc::new(TokioNet),
-        PeerTls::new(client, server),
-        gate.clone(),
-    );
+    let tls = PeerTls::new(client, server);
+    let peers = Peers::new(Arc::new(TokioNet), tls.clone(), gate.clone());
     for (other, address) in &place.members {
         peers.set_address(*other, address.clone());
     }
@@ -285,6 +284,7 @@ async fn assemble(layout: &Layout, vault: Arc<Vault>, place: &Place) -> anyhow::
         notary,
         cosigner: Arc::new(cosigner),
         colleagues,
+        tls,
     })
 }
 

@@ -86,6 +86,17 @@ impl Vault {
         Ok(member)
     }
 
+    /// Whether the certificate of this node is by the newest cluster CA that it knows; false when it
+    /// has none.
+    pub fn is_certified_by_current_ca(&self) -> Result<bool, MemberCertificateFault> {
+        let trusted = self.cluster_ca_certificates()?;
+        let Some(own) = self.own_secret_get(MEMBER_CERTIFICATE_NAME)? else {
+            return Ok(false);
+        };
+        let current = trusted.get(..1).unwrap_or_default();
+        Ok(issuer_of(own.expose(), current).is_some())
+    }
+
     /// The certificate of this node, if it was given one.
     pub fn member_certificate(&self) -> Result<Option<MemberCertificate>, SecretFault> {
         let Some(der) = self.own_secret_get(MEMBER_CERTIFICATE_NAME)? else {

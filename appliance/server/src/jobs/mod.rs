@@ -1,5 +1,6 @@
 //! Work that the node does by itself, each job with the rhythm that DESIGN gives it.
 
+mod authority;
 pub mod cosign;
 pub mod epoch;
 pub mod export;
@@ -10,6 +11,7 @@ use crate::engine::{Engine, Refusal};
 use crate::layout::Layout;
 use crate::member::colleagues::Colleagues;
 use crate::notary::Notary;
+use cluster::peers::PeerTls;
 use cosign::Cosigner;
 use domain::{Actor, Ask, Hash};
 use std::sync::Arc;
@@ -60,6 +62,8 @@ pub(crate) struct Tools<'a> {
     pub(crate) cosigner: &'a Arc<Cosigner>,
     pub(crate) colleagues: &'a Colleagues,
     pub(crate) layout: &'a Layout,
+    /// Keys of the cluster's port.
+    pub(crate) tls: &'a PeerTls,
     /// Where the other members reach this node.
     pub(crate) address: String,
 }
@@ -81,6 +85,7 @@ pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot:
         tokio::spawn(duty(engine(), colleagues())),
         tokio::spawn(membership::run(engine(), colleagues())),
         tokio::spawn(presence::announce(engine(), tools.address.clone(), say)),
+        tokio::spawn(authority::run(engine(), colleagues(), tools.tls.clone())),
         tokio::spawn(presence::directory(
             engine(),
             colleagues(),

@@ -2,6 +2,7 @@
 //! are, and keeps count of the last word of a quorum.
 
 use crate::engine::{Engine, Refusal};
+use crate::founding;
 use crate::member::colleagues::Colleagues;
 use crate::member::place::Place;
 use domain::{Actor, Ask, Denial, MemberPhase, NodeId};
@@ -41,6 +42,17 @@ pub(super) async fn announce(engine: Arc<Engine>, address: String, said: oneshot
     ];
     for ask in asks {
         tell(&engine, me, ask).await;
+    }
+    for slot in engine.vault().slots() {
+        let name = founding::slot_name(me, slot.id);
+        let recorded = {
+            let state = engine.machine().state();
+            state.slots().any(|(known, _)| *known == name)
+        };
+        if !recorded {
+            let kind = slot.kind.to_string();
+            tell(&engine, me, Ask::AddSlot { name, kind }).await;
+        }
     }
     // The start of the node may have stopped waiting.
     let _ = said.send(());

@@ -5,7 +5,7 @@ use super::translate::{attribute_in, attribute_out, failure, identify, name_in, 
 use crate::engine::{Engine, Pending, Refusal};
 use crate::locate::Query;
 use domain::attribute::tag;
-use domain::{Access, Actor, Ask, AttributeInstance, Denial, Instance, Read, Time, Uid};
+use domain::{Access, Actor, Ask, AttributeInstance, Denial, Hash, Instance, Read, Time, Uid};
 use kmip::attributes::storage_status;
 use kmip::enumerations::{KeyWrapType, ObjectGroupMember};
 use kmip::operations::{
@@ -39,7 +39,17 @@ pub(super) struct Call<'a> {
     pub(super) version: ProtocolVersion,
     /// The object that the batch made or located last.
     pub(super) placeholder: Option<Uid>,
+    /// Client Correlation Value of the message.
+    pub(super) correlation: Option<&'a str>,
+    /// Number of the item in the batch.
+    pub(super) item: usize,
 }
+
+/// A Client Correlation Value (KMIP 1.4 §3.56) that begins so asks that the message be carried out
+/// once, however often it is sent: a client whose connection broke sends it again, to any node, and
+/// gets the outcome of the first. Other values are only for finding messages in logs, where one
+/// value may stand for many.
+const ONCE_PREFIX: &str = "once:";
 
 impl Call<'_> {
     /// Carries out one item.
@@ -381,8 +391,19 @@ impl Call<'_> {
             .await
     }
 
+    /// What tells a repetition of this item, if the client asked for that. Another request under
+    /// the same value is no repetition.
+    fn once(&self, ask: &Ask) -> Option<Hash> {
+        let value = self.correlation.filter(|c| c.starts_with(ONCE_PREFIX))?;
+        let (item, ask) = (self.item.to_be_bytes(), domain::codec::to_vec(ask));
+        let length = value.len().to_be_bytes();
+        let parts: [&[u8]; 4] = [&length, value.as_bytes(), &item, &ask];
+        Some(Hash::from_bytes(vault::provider::sha256(&parts)))
+    }
+
     async fn change(&mut self, ask: Ask) -> Result<(), Refused> {
-        let changed = self.engine.change(self.actor, ask, None).await;
+        let once = self.once(&ask);
+        let changed = self.engine.change_once(self.actor, ask, None, once).await;
         changed.map(drop).map_err(|refusal| self.refused(refusal))
     }
 
@@ -391,7 +412,11 @@ impl Call<'_> {
         ask: Ask,
         material: Option<&vault::Secret>,
     ) -> Result<Uid, Refused> {
-        let outcome = self.engine.change(self.actor, ask, material).await;
+        let once = self.once(&ask);
+        let outcome = self
+            .engine
+            .change_once(self.actor, ask, material, once)
+            .await;
         let outcome = outcome.map_err(|refusal| self.refused(refusal))?;
         self.placeholder = outcome.created;
         outcome.created.ok_or_else(|| Refused {

@@ -200,9 +200,12 @@ impl Session<'_> {
             actor: self.actor,
             version: header.version,
             placeholder: None,
+            correlation: header.client_correlation_value.as_deref(),
+            item: 0,
         };
         let mut answers: Vec<(Operation, Option<Vec<u8>>, Answer)> = Vec::new();
         for item in items {
+            call.item = answers.len();
             let answer = match item.payload {
                 Ok(payload) => call.answer(payload).await,
                 Err(failure) => call.refuse(failure).await,
