@@ -30,7 +30,7 @@ pub use checkpoint::{
 pub use disk::{Disk, DiskFile, Fault, MemDisk, StdDisk};
 pub use ledger::Ledger;
 pub use segments::{
-    Corruption, CorruptionKind, OpenError, Records, Recovery, Segments, SegmentsConfig,
+    Corruption, CorruptionKind, OpenError, Records, Recovery, Rewrite, Segments, SegmentsConfig,
     SegmentsReader, TornTail,
 };
 pub use tree::{

@@ -14,6 +14,7 @@
 
 mod reader;
 mod recovery;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 pub use reader::{Records, SegmentsReader};
 pub use recovery::{Corruption, CorruptionKind, OpenError, Recovery, TornTail};
+pub use rewrite::Rewrite;
 
 use crate::disk::{Disk, DiskFile, Fault, parent, write_all_at};
 use crate::frame::{self, FRAME_HEADER_BYTES, Place, SEGMENT_HEADER_BYTES, SegmentHeader};
