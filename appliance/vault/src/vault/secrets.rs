@@ -1,7 +1,8 @@
 //! Named secrets: the program's settings, and what the vault itself keeps under reserved names.
 
 use super::{Keys, SecretFault, Vault};
-use crate::log_key::LogSigner;
+use crate::log_key::{LogSigner, SEED_BYTES};
+use crate::provider;
 use crate::secret::Secret;
 
 /// Longest named secret, in bytes: a TLS chain with its key, an SCP key, a password.
@@ -44,6 +45,14 @@ impl Vault {
         seed.as_ref()
             .and_then(LogSigner::from_seed)
             .ok_or_else(|| SecretFault::Damaged(LOG_KEY_NAME.to_owned()))
+    }
+
+    /// Makes a new log key in place of the old one, which is erased: for a node that comes back
+    /// under a new number, because one key must not sign for two pasts.
+    pub fn renew_log_key(&self) -> Result<LogSigner, SecretFault> {
+        let seed = provider::random_secret(SEED_BYTES)?;
+        self.own_secret_put(LOG_KEY_NAME, &seed)?;
+        self.log_signer()
     }
 
     pub(crate) fn own_secret_put(&self, name: &str, secret: &Secret) -> Result<(), SecretFault> {
