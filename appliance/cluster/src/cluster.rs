@@ -120,6 +120,25 @@ pub enum StartFault {
 }
 
 impl StartFault {
+    /// Whether this node has lost what it must not forget: part of its Raft log, its vote, or the
+    /// one beside the other. It must not take part in elections with what is left; a member of a
+    /// cluster comes back under a new number. Not so when the disk could not be read at all.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Storage { source, .. } => {
+                let inner = source.get_ref();
+                let opened = inner.and_then(|e| e.downcast_ref::<ledger::OpenError>());
+                let read = inner.and_then(|e| e.downcast_ref::<ledger::Fault>());
+                source.kind() == io::ErrorKind::InvalidData
+                    || matches!(opened, Some(ledger::OpenError::Corrupt(_)))
+                    || matches!(read, Some(ledger::Fault::Damaged(_)))
+            }
+            Self::LedgerBehind { .. } | Self::LogBehind { .. } => true,
+            Self::Consensus(_) => false,
+        }
+    }
+
     fn consensus(why: impl std::fmt::Display) -> Self {
         Self::Consensus(why.to_string())
     }
@@ -216,7 +235,7 @@ impl Cluster {
         let network = Network {
             way: way.clone(),
             standing: standing.clone(),
-            retry_after: config.timing.heartbeat,
+            heartbeat: config.timing.heartbeat,
         };
         let raft_config = raft_config(&config, way.is_none()).map_err(StartFault::consensus)?;
         let raft_config = Arc::new(raft_config);
@@ -507,6 +526,25 @@ fn open<M: Machine>(
     Ok((log, adapter, alone))
 }
 
+/// Checks that log, snapshot and machine belong together; `found` is where the machine stands.
+pub(crate) fn check_together(
+    found: Option<u64>,
+    snapshot: Option<u64>,
+    purged: Option<u64>,
+    last: Option<u64>,
+) -> Result<(), StartFault> {
+    let applied = found.max(snapshot);
+    if let Some(purged) = purged
+        && applied < Some(purged)
+    {
+        return Err(StartFault::LedgerBehind { applied, purged });
+    }
+    match applied.filter(|a| Some(*a) > snapshot) {
+        Some(applied) if last < Some(applied) => Err(StartFault::LogBehind { applied, last }),
+        _ => Ok(()),
+    }
+}
+
 /// Tells the adapter which entries the machine already holds, after checking that log and machine
 /// belong together.
 fn place<M: Machine>(
@@ -516,20 +554,12 @@ fn place<M: Machine>(
     storage: impl Fn(io::Error) -> StartFault,
 ) -> Result<(), StartFault> {
     let snapshot = adapter.snapshot_index();
+    let (purged, last) = (log.purged().map(|id| id.index), log.last().map(|id| id.index));
+    check_together(found, snapshot, purged, last)?;
     let applied = found.max(snapshot);
-    let purged = log.purged().map(|id| id.index);
-    if let Some(purged) = purged
-        && applied < Some(purged)
-    {
-        return Err(StartFault::LedgerBehind { applied, purged });
-    }
     let Some(applied) = applied.filter(|a| Some(*a) > snapshot) else {
         return Ok(());
     };
-    let last = log.last().map(|id| id.index);
-    if last < Some(applied) {
-        return Err(StartFault::LogBehind { applied, last });
-    }
     let mut membership = None;
     let mut position = None;
     let entries = log.entries(snapshot.map_or(0, |s| s + 1)..=applied);

@@ -17,18 +17,22 @@
 //! * `batcher`: packs what is waiting into one entry (openraft 0.9 flushes once per entry)
 //! * `propose`, `rounds`: commands and linearizable reads, at any node
 //! * `membership`, `fence`: who belongs to the cluster, and who may vote after a start
+//! * `alone`: one member goes on after the majority was lost for good; `folder`: looks at a stopped
+//!   member's folder
 //! * [`peers`]: the way to other nodes; `wire`, `network`, `answer`: what is said on it
 //! * `node`: what these parts share; `cluster`: all of it from outside
 #![warn(missing_docs)]
 // openraft's errors are large, and its traits ask for them by value.
 #![allow(clippy::result_large_err)]
 
+mod alone;
 mod answer;
 mod batcher;
 mod cluster;
 mod codec;
 mod double_slot;
 mod fence;
+mod folder;
 mod log_store;
 mod log_writer;
 mod machine;
@@ -43,7 +47,9 @@ mod standing;
 mod types;
 mod wire;
 
+pub use alone::go_on_alone;
 pub use cluster::{Cluster, ClusterConfig, MemberStatus, StartFault, Status, Timing};
+pub use folder::RaftFolder;
 pub use log_store::LogEnd;
 pub use machine::{Machine, MachineFault};
 pub use membership::MembershipFault;

@@ -9,6 +9,7 @@
 use crate::codec;
 use crate::double_slot::DoubleSlot;
 use crate::log_writer::{Folder, Job, LogWriter};
+use crate::network::{APPEND_BYTES_MAX, entry_bytes};
 use crate::standing::Standing;
 use crate::types::TypeConfig;
 use ledger::{Disk, Segments, SegmentsConfig, SegmentsReader};
@@ -37,11 +38,14 @@ const RAFT_SEGMENT_BYTES_MAX: usize = 32 << 20;
 /// Flushed entries kept in memory for the next apply and for followers that are nearly up to date.
 const CACHED_ENTRIES_MAX: usize = 256;
 
+/// Bytes of those entries: under a burst of large objects they must not fill the memory.
+const CACHED_BYTES_MAX: usize = 16 << 20;
+
 /// What Raft must not forget besides the entries.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct HardState {
-    vote: Option<Vote<u64>>,
-    purged: Option<LogId<u64>>,
+    pub(crate) vote: Option<Vote<u64>>,
+    pub(crate) purged: Option<LogId<u64>>,
 }
 
 /// Index of the last Raft entry that is on this node's disk: what its Hello says. A handle, so that
@@ -66,6 +70,7 @@ impl LogEnd {
 pub(crate) struct Tail {
     /// The latest entries, consecutive, ending with the last one.
     cached: VecDeque<Entry<TypeConfig>>,
+    cached_bytes: usize,
     last: Option<LogId<u64>>,
     /// Index of the first entry; no entry below it is here.
     first: u64,
@@ -98,10 +103,7 @@ impl LogStore {
         disk.make_dir(dir)?;
         let (hard_file, hard) = DoubleSlot::<HardState>::open(&**disk, &dir.join("vote"))?;
         let hard = hard.unwrap_or_default();
-        let config = SegmentsConfig {
-            segment_bytes_max: RAFT_SEGMENT_BYTES_MAX,
-            record_bytes_max: RAFT_RECORD_BYTES_MAX,
-        };
+        let config = segments_config();
         // Entries are re-read and checked by Raft itself; no floor is known from elsewhere.
         let (segments, recovery) =
             Segments::open(disk.clone(), &dir.join("log"), config, 0).map_err(io::Error::other)?;
@@ -110,6 +112,7 @@ impl LogStore {
         }
         let mut tail = Tail {
             cached: VecDeque::new(),
+            cached_bytes: 0,
             last: hard.purged,
             first: 0,
             hard,
@@ -237,13 +240,22 @@ impl Tail {
     /// Drops flushed entries that are no longer among the latest.
     fn trim(&mut self) {
         let flushed = self.flushed;
-        while self.cached.len() > CACHED_ENTRIES_MAX
-            && self
-                .cached
-                .front()
-                .is_some_and(|e| Some(e.log_id.index) <= flushed)
-        {
+        while self.cached.len() > CACHED_ENTRIES_MAX || self.cached_bytes > CACHED_BYTES_MAX {
+            let flushed = |e: &Entry<TypeConfig>| Some(e.log_id.index) <= flushed;
+            let Some(first) = self.cached.front().filter(|first| flushed(first)) else {
+                return;
+            };
+            self.cached_bytes = self.cached_bytes.saturating_sub(entry_bytes(first));
             self.cached.pop_front();
+        }
+    }
+
+    /// Keeps cached entries of which a condition on the index holds.
+    fn retain(&mut self, keep: impl Fn(u64) -> bool) {
+        let before = self.cached.len();
+        self.cached.retain(|e| keep(e.log_id.index));
+        if self.cached.len() < before {
+            self.cached_bytes = self.cached.iter().map(entry_bytes).sum();
         }
     }
 }
@@ -253,20 +265,34 @@ fn decode_entry(bytes: &[u8]) -> io::Result<Entry<TypeConfig>> {
     codec::from_slice(bytes)
 }
 
-/// Learns from the last record where the log ends.
-fn read_end(segments: &Segments, tail: &mut Tail) -> io::Result<()> {
-    let Some(index) = segments
-        .size()
-        .checked_sub(1)
-        .filter(|i| *i >= segments.first())
-    else {
-        return Ok(());
+/// Limits of the segments of the Raft log.
+pub(crate) const fn segments_config() -> SegmentsConfig {
+    SegmentsConfig {
+        segment_bytes_max: RAFT_SEGMENT_BYTES_MAX,
+        record_bytes_max: RAFT_RECORD_BYTES_MAX,
+    }
+}
+
+/// Id of the last entry that stands in the segments.
+pub(crate) fn last_entry(segments: &Segments) -> io::Result<Option<LogId<u64>>> {
+    let index = segments.size().checked_sub(1);
+    let Some(index) = index.filter(|i| *i >= segments.first()) else {
+        return Ok(None);
     };
     let last = decode_entry(&segments.read(index).map_err(io::Error::other)?)?.log_id;
     if last.index != index {
         let message = format!("Raft log: entry {} stands where {index} should", last.index);
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
+    Ok(Some(last))
+}
+
+/// Learns from the last record where the log ends.
+fn read_end(segments: &Segments, tail: &mut Tail) -> io::Result<()> {
+    let Some(last) = last_entry(segments)? else {
+        return Ok(());
+    };
+    let index = last.index;
     if tail.last.is_none_or(|purged| purged.index < index) {
         tail.last = Some(last);
     }
@@ -283,6 +309,25 @@ impl RaftLogReader<TypeConfig> for LogStore {
         Ok(self
             .entries(range)
             .map_err(|e| StorageIOError::read_logs(AnyError::new(&e)))?)
+    }
+
+    /// No more than one message to a follower takes: it may be far behind, and entries are large.
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry<TypeConfig>>, StorageError<u64>> {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for index in start..end {
+            let next = self.entries(index..=index);
+            let next = next.map_err(|e| StorageIOError::read_logs(AnyError::new(&e)))?;
+            bytes += next.iter().map(entry_bytes).sum::<usize>();
+            entries.extend(next);
+            if bytes > APPEND_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(entries)
     }
 }
 
@@ -333,6 +378,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             return Ok(());
         };
         let (first, last) = (first.log_id.index, last.log_id);
+        let bytes: usize = entries.iter().map(entry_bytes).sum();
         for entry in &entries {
             if let EntryPayload::Membership(members) = &entry.payload {
                 self.standing.membership_appended(entry.log_id, members);
@@ -343,7 +389,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             if tail.last == tail.hard.purged {
                 tail.first = first;
             }
-            tail.cached.retain(|e| e.log_id.index < first);
+            tail.retain(|index| index < first);
+            tail.cached_bytes += bytes;
             tail.cached.extend(entries);
             tail.last = Some(last);
         }
@@ -368,7 +415,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         };
         {
             let mut tail = self.tail.lock();
-            tail.cached.retain(|e| e.log_id.index < log_id.index);
+            tail.retain(|index| index < log_id.index);
             tail.last = before.or(tail.hard.purged);
             tail.flushed = tail.flushed.min(before.map(|id| id.index));
             tail.publish();
@@ -389,7 +436,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 return Ok(());
             }
             tail.hard.purged = Some(log_id);
-            tail.cached.retain(|e| e.log_id.index > log_id.index);
+            tail.retain(|index| index > log_id.index);
             tail.last = tail.last.max(Some(log_id));
             tail.publish();
             tail.hard.clone()

@@ -7,6 +7,7 @@
 //! `loosen-follower-log-revert` may commit without a quorum (its progress vector is no longer
 //! sorted once a value went down; see `VecProgress::update_with`).
 
+use crate::peers::Lane;
 use crate::standing::Standing;
 use crate::types::{Member, Role, TypeConfig};
 use crate::wire::{self, Missed, Reply, Request, Way};
@@ -20,17 +21,19 @@ use openraft::raft::{
 use openraft::{AnyError, EntryPayload, LogId, Snapshot, Vote};
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::peers::Lane;
-
 /// Entries in one message: half of what a frame may hold, so that one more large entry fits.
-const APPEND_BYTES_MAX: usize = 4 << 20;
+pub(crate) const APPEND_BYTES_MAX: usize = 4 << 20;
 
-/// Below this, a smaller message is no quicker on any link worth having.
+/// Below this, a smaller message is no quicker on any link worth having; what is larger goes as a
+/// transfer.
 const APPEND_BYTES_MIN: usize = 64 << 10;
+
+/// How long one transfer may take: 4 MiB at 1 Mbit/s.
+const TRANSFER_WITHIN: Duration = Duration::from_secs(35);
 
 /// Between two questions whether a snapshot is installed.
 const INSTALL_ASK_EVERY: Duration = Duration::from_millis(300);
@@ -42,8 +45,8 @@ const INSTALL_ASK_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Network {
     pub(crate) way: Option<Arc<dyn Way>>,
     pub(crate) standing: Arc<Standing>,
-    /// Pause after a member could not be reached.
-    pub(crate) retry_after: Duration,
+    /// Between two heartbeats; also the pause after a member could not be reached.
+    pub(crate) heartbeat: Duration,
 }
 
 /// The way to one member.
@@ -52,8 +55,10 @@ pub(crate) struct Link {
     member: Member,
     way: Option<Arc<dyn Way>>,
     standing: Arc<Standing>,
-    retry_after: Duration,
-    budget: Arc<AtomicUsize>,
+    heartbeat: Duration,
+    /// Bytes of entries that the link has lately carried within a heartbeat.
+    budget: usize,
+    transfer: Option<Transfer>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -68,29 +73,24 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             member: member.clone(),
             way: self.way.clone(),
             standing: self.standing.clone(),
-            retry_after: self.retry_after,
-            budget: Arc::new(AtomicUsize::new(APPEND_BYTES_MAX)),
+            heartbeat: self.heartbeat,
+            budget: APPEND_BYTES_MAX,
+            transfer: None,
         }
     }
 }
 
-/// Halves what goes into one message unless the answer came in time.
-struct InTime {
-    budget: Arc<AtomicUsize>,
-    sent_bytes: usize,
-    answered: bool,
+/// Entries on their way, for longer than openraft waits: it gives every message the time of one
+/// heartbeat, in which a large entry never crosses a slow link. The transfer goes on when openraft
+/// has given up, and is found again when it comes back with the same entries.
+struct Transfer {
+    asked: Asked,
+    task: JoinHandle<Result<Reply, Unreachable>>,
 }
 
-impl Drop for InTime {
+impl Drop for Transfer {
     fn drop(&mut self) {
-        let budget = self.budget.load(Ordering::Relaxed);
-        let next = match self.answered {
-            true => budget.saturating_mul(2).min(APPEND_BYTES_MAX),
-            // A heartbeat that got lost says nothing about the size of messages.
-            false if self.sent_bytes > 0 => (budget / 2).max(APPEND_BYTES_MIN),
-            false => budget,
-        };
-        self.budget.store(next, Ordering::Relaxed);
+        self.task.abort();
     }
 }
 
@@ -108,14 +108,90 @@ impl Link {
         request: &Request,
         within: Duration,
     ) -> Result<Reply, Unreachable> {
-        let target = self.target;
-        let Some(way) = &self.way else {
-            return Err(unreachable(format!("no way to node {target} is known")));
+        ask(self.way.as_deref(), self.target, lane, request, within).await
+    }
+
+    /// Sends entries on the lane of large transfers, where no heartbeat waits behind them.
+    fn begin_transfer(&mut self, asked: Asked, request: Request) {
+        let (way, target) = (self.way.clone(), self.target);
+        let task = tokio::spawn(async move {
+            let within = TRANSFER_WITHIN;
+            ask(way.as_deref(), target, Lane::Bulk, &request, within).await
+        });
+        self.transfer = Some(Transfer { asked, task });
+    }
+
+    /// Waits for the end of the transfer. If it takes long, the follower gets a heartbeat
+    /// meanwhile, so that it knows that its leader lives. May be dropped at any await.
+    async fn follow_transfer(
+        &mut self,
+        heartbeat: Request,
+        within: Duration,
+    ) -> Answer<AppendEntriesResponse<u64>> {
+        let Some(transfer) = &mut self.transfer else {
+            return Err(unreachable("nothing is on its way").into());
         };
-        let answer = wire::ask(&**way, target, lane, request, within).await;
-        match answer.map_err(|missed: Missed| unreachable(missed))? {
-            Reply::Fault(fault) => Err(unreachable(format!("node {target}: {fault}"))),
-            reply => Ok(reply),
+        let ended = tokio::time::timeout(within / 4, &mut transfer.task).await;
+        if let Ok(reply) = ended {
+            return self.end_transfer(reply);
+        }
+        let sent = Instant::now();
+        let beat = ask(
+            self.way.as_deref(),
+            self.target,
+            Lane::Raft,
+            &heartbeat,
+            within,
+        );
+        let beat = tokio::select! {
+            biased;
+            reply = &mut transfer.task => return self.end_transfer(reply),
+            beat = beat => beat,
+        };
+        let asked = transfer.asked.heartbeat(sent);
+        // If the link is broken, the transfer will say so.
+        if let Ok(Reply::Append(response)) = beat {
+            match self.judge(&asked, response)? {
+                AppendEntriesResponse::Success => {}
+                response => return Ok(response),
+            }
+        }
+        let Some(transfer) = &mut self.transfer else {
+            return Err(unreachable("nothing is on its way").into());
+        };
+        let reply = (&mut transfer.task).await;
+        self.end_transfer(reply)
+    }
+
+    fn end_transfer(
+        &mut self,
+        reply: Result<Result<Reply, Unreachable>, tokio::task::JoinError>,
+    ) -> Answer<AppendEntriesResponse<u64>> {
+        let Some(transfer) = self.transfer.take() else {
+            return Err(unreachable("nothing is on its way").into());
+        };
+        let reply = reply.map_err(unreachable)?;
+        let in_time = reply.is_ok() && transfer.asked.sent.elapsed() < self.heartbeat;
+        self.budget = match in_time {
+            true => self.budget.saturating_mul(2).min(APPEND_BYTES_MAX),
+            false => (self.budget / 2).max(APPEND_BYTES_MIN),
+        };
+        match reply? {
+            Reply::Append(response) => self.judge(&transfer.asked, response),
+            other => Err(self.unexpected(&other).into()),
+        }
+    }
+
+    /// Sends a heartbeat, or few entries.
+    async fn send(
+        &self,
+        asked: &Asked,
+        request: Request,
+        within: Duration,
+    ) -> Answer<AppendEntriesResponse<u64>> {
+        match self.ask(Lane::Raft, &request, within).await? {
+            Reply::Append(response) => self.judge(asked, response),
+            other => Err(self.unexpected(&other).into()),
         }
     }
 
@@ -124,24 +200,19 @@ impl Link {
         unreachable(format!("node {target} gave another answer: {reply:?}"))
     }
 
-    /// Leaves in a message what fits, at least one entry, and gives the last entry if some were
-    /// left out; with the bytes that go.
-    fn cut(&self, rpc: &mut AppendEntriesRequest<TypeConfig>) -> (usize, Option<LogId<u64>>) {
-        let budget = self.budget.load(Ordering::Relaxed);
+    /// Leaves in a message what the link carries, at least one entry; gives the bytes that go.
+    fn cut(&self, rpc: &mut AppendEntriesRequest<TypeConfig>) -> usize {
         let (mut bytes, mut count) = (0, 0);
         for entry in &rpc.entries {
-            let size = entry_bytes(&entry.payload);
-            if count > 0 && bytes + size > budget {
+            let size = entry_bytes(entry);
+            if count > 0 && bytes + size > self.budget {
                 break;
             }
             bytes += size;
             count += 1;
         }
-        if count == rpc.entries.len() {
-            return (bytes, None);
-        }
         rpc.entries.truncate(count);
-        (bytes, rpc.entries.last().map(|entry| entry.log_id))
+        bytes
     }
 
     /// What an answer to entries means, after this node has taken note of it.
@@ -167,12 +238,25 @@ impl Link {
             AppendEntriesResponse::HigherVote(_) => return Ok(response),
         }
         self.standing.heard(target, reign, asked.sent);
-        match (response, asked.cut) {
-            (AppendEntriesResponse::Success, Some(cut)) => {
-                Ok(AppendEntriesResponse::PartialSuccess(Some(cut)))
-            }
-            (response, _) => Ok(response),
-        }
+        Ok(response)
+    }
+}
+
+/// Asks a member; a fault it answers with is a member that cannot be reached.
+async fn ask(
+    way: Option<&dyn Way>,
+    target: u64,
+    lane: Lane,
+    request: &Request,
+    within: Duration,
+) -> Result<Reply, Unreachable> {
+    let Some(way) = way else {
+        return Err(unreachable(format!("no way to node {target} is known")));
+    };
+    let answer = wire::ask(way, target, lane, request, within).await;
+    match answer.map_err(|missed: Missed| unreachable(missed))? {
+        Reply::Fault(fault) => Err(unreachable(format!("node {target}: {fault}"))),
+        reply => Ok(reply),
     }
 }
 
@@ -181,14 +265,40 @@ struct Asked {
     vote: Vote<u64>,
     prev: Option<LogId<u64>>,
     last: Option<LogId<u64>>,
-    cut: Option<LogId<u64>>,
     sent: Instant,
 }
 
+impl Asked {
+    fn of(rpc: &AppendEntriesRequest<TypeConfig>) -> Self {
+        let last = rpc.entries.last().map(|entry| entry.log_id);
+        Self {
+            vote: rpc.vote,
+            prev: rpc.prev_log_id,
+            last: last.or(rpc.prev_log_id),
+            sent: Instant::now(),
+        }
+    }
+
+    /// The same question with no entries.
+    fn heartbeat(&self, sent: Instant) -> Self {
+        Self {
+            last: self.prev,
+            sent,
+            ..*self
+        }
+    }
+
+    /// True when a message asks again, or for more, of what is on its way.
+    fn is_asked_again(&self, rpc: &AppendEntriesRequest<TypeConfig>) -> bool {
+        let last = rpc.entries.last().map(|entry| entry.log_id);
+        self.vote == rpc.vote && self.prev == rpc.prev_log_id && self.last <= last
+    }
+}
+
 /// Size of an entry on the wire, closely enough.
-fn entry_bytes(payload: &EntryPayload<TypeConfig>) -> usize {
+pub(crate) fn entry_bytes(entry: &openraft::Entry<TypeConfig>) -> usize {
     const AROUND: usize = 64;
-    match payload {
+    match &entry.payload {
         EntryPayload::Normal(batch) => {
             let commands = batch.commands.iter().map(|c| c.size() + AROUND);
             AROUND + commands.sum::<usize>()
@@ -216,29 +326,40 @@ impl RaftNetwork<TypeConfig> for Link {
     ) -> Answer<AppendEntriesResponse<u64>> {
         self.standing
             .committed(rpc.leader_commit.map(|id| id.index));
-        let (bytes, cut) = self.cut(&mut rpc);
-        if self.member.role == Role::Witness {
-            strip(&mut rpc.entries);
-        }
-        let asked = Asked {
+        let (wanted, within) = (rpc.entries.last().map(|e| e.log_id), option.hard_ttl());
+        let heartbeat = AppendEntriesRequest {
             vote: rpc.vote,
-            prev: rpc.prev_log_id,
-            last: rpc.entries.last().map(|e| e.log_id).or(rpc.prev_log_id),
-            cut,
-            sent: Instant::now(),
+            prev_log_id: rpc.prev_log_id,
+            entries: Vec::new(),
+            leader_commit: rpc.leader_commit,
         };
-        let mut in_time = InTime {
-            budget: self.budget.clone(),
-            sent_bytes: bytes,
-            answered: false,
+        let heartbeat = Request::Append(heartbeat);
+        let under_way = self.transfer.as_ref().map(|transfer| &transfer.asked);
+        let again = under_way.filter(|asked| asked.is_asked_again(&rpc));
+        let (last, response) = if let Some(asked) = again {
+            let last = asked.last;
+            (last, self.follow_transfer(heartbeat, within).await?)
+        } else {
+            let bytes = self.cut(&mut rpc);
+            if self.member.role == Role::Witness {
+                strip(&mut rpc.entries);
+            }
+            let asked = Asked::of(&rpc);
+            let (last, request) = (asked.last, Request::Append(rpc));
+            if bytes > APPEND_BYTES_MIN {
+                self.begin_transfer(asked, request);
+                (last, self.follow_transfer(heartbeat, within).await?)
+            } else {
+                (last, self.send(&asked, request, within).await?)
+            }
         };
-        let request = Request::Append(rpc);
-        let reply = self.ask(Lane::Raft, &request, option.hard_ttl()).await?;
-        in_time.answered = true;
-        match reply {
-            Reply::Append(response) => self.judge(&asked, response),
-            other => Err(self.unexpected(&other).into()),
-        }
+        // Openraft takes "success" for all that it asked for.
+        Ok(match response {
+            AppendEntriesResponse::Success if last < wanted => {
+                AppendEntriesResponse::PartialSuccess(last)
+            }
+            response => response,
+        })
     }
 
     async fn install_snapshot(
@@ -297,6 +418,6 @@ impl RaftNetwork<TypeConfig> for Link {
     }
 
     fn backoff(&self) -> Backoff {
-        Backoff::new(std::iter::repeat(self.retry_after))
+        Backoff::new(std::iter::repeat(self.heartbeat))
     }
 }

@@ -26,6 +26,9 @@ const OUTCOME_WITHIN: Duration = Duration::from_secs(5);
 /// Pause before the same leader is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
+/// Pause before another leader is asked: until this node's own view has followed.
+const ASK_NEXT_AFTER: Duration = Duration::from_millis(1);
+
 /// A command was not carried out, or nobody knows whether it was.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProposeFault {
@@ -148,7 +151,7 @@ impl Node {
         }
         match self.outcome_here(&mut pending, reign, command).await {
             Verdict::Done(reply) => Attempt::Settled(Ok(reply)),
-            Verdict::Expired => Attempt::again(Duration::ZERO, "the leader changed"),
+            Verdict::Expired => Attempt::again(ASK_NEXT_AFTER, "the leader changed"),
             Verdict::NotTaken(why) => Attempt::again(ASK_AGAIN_AFTER, why),
             Verdict::Refused(reason) => Attempt::Settled(Err(ProposeFault::Refused { reason })),
             Verdict::Unknown(why) => match self.stopped() {
@@ -242,7 +245,7 @@ impl Node {
         };
         match seen {
             Outcome::Done { reply, .. } => Attempt::Settled(Ok(reply)),
-            Outcome::Expired => Attempt::again(Duration::ZERO, "the leader changed"),
+            Outcome::Expired => Attempt::again(ASK_NEXT_AFTER, "the leader changed"),
             Outcome::Unseen => match tokio::time::timeout_at(deadline, asked).await {
                 Ok(Ok(attempt)) => attempt,
                 Ok(Err(why)) => Attempt::unknown(why),

@@ -106,6 +106,24 @@ async fn a_follower_that_was_away_gets_megabytes_in_messages_that_fit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn entries_too_large_for_a_heartbeat_cross_a_slow_link_without_an_election() {
+    let mut world = World::of(3).await;
+    world.stop(3).await;
+    for n in 0..8u8 {
+        world.propose(1, vec![n; COMMAND_BYTES_MAX]).await;
+    }
+    let term = world.running[&1].status().term;
+    // One entry takes two seconds, twenty times what openraft waits for an answer.
+    *world.ether.bytes_per_second.lock() = 512 << 10;
+    world.start(3).await;
+    super::world::pause(25_000).await;
+    assert_eq!(world.machines[&3].commands().len(), 8);
+    assert_eq!(world.running[&1].status().term, term);
+    world.propose(3, "small again").await;
+    world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cluster_whose_every_node_was_down_goes_on() {
     let mut world = World::of(5).await;
     for n in 0..50u8 {

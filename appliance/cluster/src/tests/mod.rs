@@ -2,6 +2,7 @@
 //! clusters in one process under faults, on paused time.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod alone;
 mod double_slot;
 mod failover;
 mod followers;

@@ -132,6 +132,8 @@ pub(super) struct Ether {
     pub(super) resets: Mutex<bool>,
     /// Nobody talks to these nodes of their own accord about anything but Raft.
     pub(super) shunned: Mutex<BTreeSet<u64>>,
+    /// What each lane between two nodes carries; 0 is no limit.
+    pub(super) bytes_per_second: Mutex<u64>,
     /// One way of a message.
     pub(super) latency: Mutex<Duration>,
 }
@@ -180,7 +182,11 @@ impl Way for EtherWay {
             }
             let deadline = Instant::now() + within;
             let latency = *ether.latency.lock();
-            tokio::time::sleep(latency).await;
+            let crossing = match *ether.bytes_per_second.lock() {
+                0 => Duration::ZERO,
+                speed => Duration::from_millis(body.len() as u64 * 1_000 / speed),
+            };
+            tokio::time::sleep(latency + crossing).await;
             let answerer = {
                 let homes = ether.homes.lock();
                 homes.get(&node).map(|home| home.answerer.clone())
