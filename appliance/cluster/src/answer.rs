@@ -171,7 +171,7 @@ impl Node {
             let mut stop = node.stopping();
             let installed = tokio::select! {
             biased;
-                            installed = node.fetch_and_install(vote, meta, description) => installed,
+                            done = node.fetch_and_install(vote, meta, description) => done,
                             _ = stop.wait_for(|stop| *stop) => Err("the node is stopping".into()),
                         };
             done.send_replace(Some(installed));

@@ -554,7 +554,10 @@ fn place<M: Machine>(
     storage: impl Fn(io::Error) -> StartFault,
 ) -> Result<(), StartFault> {
     let snapshot = adapter.snapshot_index();
-    let (purged, last) = (log.purged().map(|id| id.index), log.last().map(|id| id.index));
+    let (purged, last) = (
+        log.purged().map(|id| id.index),
+        log.last().map(|id| id.index),
+    );
     check_together(found, snapshot, purged, last)?;
     let applied = found.max(snapshot);
     let Some(applied) = applied.filter(|a| Some(*a) > snapshot) else {

@@ -62,6 +62,11 @@ impl<T: Serialize + DeserializeOwned> DoubleSlot<T> {
 
     /// Replaces the value; durable when this returns.
     pub(crate) fn write(&mut self, value: &T) -> io::Result<()> {
+        self.write_as(value, true)
+    }
+
+    /// [`DoubleSlot::write`], which only a planted bug asks not to wait for the disk.
+    pub(crate) fn write_as(&mut self, value: &T, durable: bool) -> io::Result<()> {
         let body = codec::to_vec(value)?;
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         if u64::from(length) + HEADER_BYTES as u64 > SLOT_BYTES {
@@ -77,7 +82,9 @@ impl<T: Serialize + DeserializeOwned> DoubleSlot<T> {
         slot.extend_from_slice(&checksum(sequence, length, &body).to_le_bytes());
         slot.extend_from_slice(&body);
         write_all_at(&*self.file, &slot, (sequence % 2) * SLOT_BYTES)?;
-        self.file.sync_data()?;
+        if durable {
+            self.file.sync_data()?;
+        }
         self.sequence = sequence;
         Ok(())
     }

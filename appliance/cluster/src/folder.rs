@@ -11,12 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What stands in a Raft folder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RaftFolder {
     /// Last entry, or the last that was purged.
     pub last_entry: Option<u64>,
     /// Entry up to which everything is durable outside of the log.
     pub snapshot_entry: Option<u64>,
+    /// How the machine described itself then ([`crate::Machine::make_durable`]).
+    pub snapshot: Option<Vec<u8>>,
     /// Entry up to which the log was purged.
     pub purged_entry: Option<u64>,
 }
@@ -52,14 +54,17 @@ fn read(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<RaftFolder> {
     let (_, hard) = DoubleSlot::<HardState>::open(&**disk, &dir.join("vote"))?;
     let purged = hard.unwrap_or_default().purged;
     let (_, snapshot) = DoubleSlot::<StoredSnapshot>::open(&**disk, &dir.join("snapshot"))?;
-    let snapshot = snapshot.and_then(|snapshot| snapshot.meta.last_log_id);
     let config = log_store::segments_config();
     let opened = Segments::open(disk.clone(), &dir.join("log"), config, 0);
     let (segments, _) = opened.map_err(io::Error::other)?;
     let last = log_store::last_entry(&segments)?.max(purged);
     Ok(RaftFolder {
         last_entry: last.map(|id| id.index),
-        snapshot_entry: snapshot.map(|id| id.index),
+        snapshot_entry: snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.meta.last_log_id)
+            .map(|id| id.index),
+        snapshot: snapshot.map(|snapshot| snapshot.description),
         purged_entry: purged.map(|id| id.index),
     })
 }

@@ -30,6 +30,7 @@ mod answer;
 mod batcher;
 mod cluster;
 mod codec;
+pub mod danger;
 mod double_slot;
 mod fence;
 mod folder;

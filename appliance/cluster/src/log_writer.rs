@@ -3,6 +3,7 @@
 //! In the product a thread does them, because a flush blocks. In a simulation, where everything
 //! has to happen on one thread, they are done at once by who asks.
 
+use crate::danger::{self, Bug};
 use crate::double_slot::DoubleSlot;
 use crate::log_store::{HardState, Tail};
 use crate::types::TypeConfig;
@@ -119,7 +120,10 @@ impl Folder {
                 let truncated = self.segments.truncate_from(index);
                 drop(done.send(truncated.map_err(io::Error::other)));
             }
-            Job::Vote { hard, done } => drop(done.send(self.hard_file.write(&hard))),
+            Job::Vote { hard, done } => {
+                let durable = !danger::has(Bug::VoteNotSynced);
+                drop(done.send(self.hard_file.write_as(&hard, durable)));
+            }
             Job::Purge { hard, before, done } => {
                 // The mark comes first: entries may be gone only after it says so.
                 let purged = self.hard_file.write(&hard).and_then(|()| {
@@ -152,7 +156,7 @@ fn append(segments: &mut Segments, first: u64, records: &[Vec<u8>]) -> io::Resul
         return Err(io::Error::other(message));
     }
     segments.append(records).map_err(io::Error::other)?;
-    if cfg!(feature = "danger_ack_before_fsync") {
+    if cfg!(feature = "danger_ack_before_fsync") || danger::has(Bug::AckBeforeFsync) {
         return Ok(());
     }
     segments.sync().map_err(io::Error::other)?;

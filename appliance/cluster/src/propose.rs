@@ -7,6 +7,7 @@
 //! an entry of a later reign.
 
 use crate::batcher::Waiting;
+use crate::danger::{self, Bug};
 use crate::node::Node;
 use crate::peers::Lane;
 use crate::runtime::random_id;
@@ -289,6 +290,9 @@ impl Node {
             Ok(Reply::Proposed(Verdict::Unknown(why))) => Err(why),
             Ok(other) => Err(format!("node {leader} gave another answer: {other:?}")),
             Err(Missed::NotSent(why)) => Ok(Attempt::again(ASK_AGAIN_AFTER, why)),
+            Err(Missed::Lost(why)) if danger::has(Bug::NoTermFence) => {
+                Ok(Attempt::again(ASK_AGAIN_AFTER, why))
+            }
             Err(Missed::Lost(why)) => Err(why),
         }
     }

@@ -4,6 +4,7 @@
 //! Everybody who waits when a round begins shares it; who comes later waits for the next, because
 //! a round that began before a question says nothing about what was committed in between.
 
+use crate::danger::{self, Bug};
 use crate::node::Node;
 use crate::peers::Lane;
 use crate::wire::{self, Reply, Request};
@@ -51,6 +52,9 @@ impl Node {
         if self.standing.is_undisputed() {
             let applied = applied.borrow().index;
             return Ok(applied.unwrap_or(0));
+        }
+        if danger::has(Bug::ReadWithoutBarrier) && !self.leads() {
+            return Ok(applied.borrow().index.unwrap_or(0));
         }
         let deadline = Instant::now() + READY_WITHIN;
         let mut reason = String::from("no leader has answered");

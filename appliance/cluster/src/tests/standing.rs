@@ -35,7 +35,8 @@ proptest! {
         let contacts = heard.iter().map(|(node, ticks)| (*node, at(*ticks))).collect();
         let found = quorum_contact(&sets, 1, at(10), &contacts);
         // By trial: node 1 itself is reached at 10.
-        let reached = |node: &u64, ticks| *node == 1 || heard.get(node).is_some_and(|t| *t >= ticks);
+        let later = |node: &u64, ticks| heard.get(node).is_some_and(|t| *t >= ticks);
+        let reached = |node: &u64, ticks| *node == 1 || later(node, ticks);
         let majority = |set: &BTreeSet<u64>, ticks| {
             2 * set.iter().filter(|node| reached(node, ticks)).count() > set.len()
         };
