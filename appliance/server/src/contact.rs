@@ -6,7 +6,7 @@
 use crate::clock;
 use domain::Time;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,6 +21,8 @@ pub struct Contact {
     heard: AtomicI64,
     /// When a question went without an answer.
     lost: Mutex<Option<Instant>>,
+    /// The others have said that this node is no member any more.
+    expelled: AtomicBool,
 }
 
 impl Contact {
@@ -30,7 +32,18 @@ impl Contact {
         Self {
             heard: AtomicI64::new(clock::since_boot().saturating_sub(age)),
             lost: Mutex::new(None),
+            expelled: AtomicBool::new(false),
         }
+    }
+
+    /// The others do not count this node among them any more: it serves nothing from now on.
+    pub(crate) fn expel(&self) {
+        self.expelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this node was removed.
+    pub fn is_expelled(&self) -> bool {
+        self.expelled.load(Ordering::Relaxed)
     }
 
     /// A quorum has answered now.

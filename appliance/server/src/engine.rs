@@ -13,6 +13,7 @@ use crate::locate::{self, Found, Query};
 use crate::machine::{LedgerMachine, Outcome};
 use crate::projections::{Projections, QueryFault};
 use crate::room::{NoRoom, Room};
+use crate::soundness::Soundness;
 use cluster::{Cluster, NotReady, ProposeFault};
 use domain::{Access, AccessRecord, Actor, Ask, Attribute, AttributeInstance, Command, Denial};
 use domain::{Facts, Hash, Material, NodeId, ObjectType, Read, Stale, State, Time, Uid, Value};
@@ -41,6 +42,9 @@ pub enum Fault {
     /// No majority of the members can be reached, so nothing can be said that surely holds.
     #[error("{0}")]
     NotReady(#[from] NotReady),
+    /// The cluster has let this node go.
+    #[error("this node was removed from its cluster and serves nothing any more; ask another node")]
+    Expelled,
     /// The change was not carried out, or it is not known whether it was.
     #[error("{0}")]
     NotWritten(#[from] ProposeFault),
@@ -153,6 +157,7 @@ pub struct Engine {
     room: Room,
     counters: Counters,
     contact: Contact,
+    soundness: Soundness,
     /// One step of a rotation at a time.
     rotation_turn: tokio::sync::Mutex<()>,
     /// The latest time handed out: a clock that goes back does not take time with it (ABUSE A23).
@@ -202,6 +207,7 @@ impl Engine {
         let ratchet = AtomicI64::new(latest.0);
         let contact = Contact::since(latest);
         let counters = Counters::default();
+        let soundness = Soundness::default();
         Self {
             node,
             cluster,
@@ -212,6 +218,7 @@ impl Engine {
             room,
             counters,
             contact,
+            soundness,
             rotation_turn: tokio::sync::Mutex::new(()),
             ratchet,
         }
@@ -260,6 +267,11 @@ impl Engine {
     /// The last word of a quorum.
     pub fn contact(&self) -> &Contact {
         &self.contact
+    }
+
+    /// What is known of the node's own data.
+    pub fn soundness(&self) -> &Soundness {
+        &self.soundness
     }
 
     /// Held by whoever does a step of a rotation on this node.
@@ -313,10 +325,10 @@ impl Engine {
                     return Err(self.deny(actor, ask.name(), ask.uid(), denial)?);
                 }
             };
-            if needs.uid {
+            if needs.uid || needs.material {
                 self.room.for_new_objects()?;
             }
-            let (mut facts, payload) = self.supply(&needs, material, now)?;
+            let (mut facts, payload) = self.supply(&needs, ask.uid(), material, now)?;
             (facts.once, facts.node) = (once, Some(self.node));
             let command = Command {
                 actor: actor.clone(),
@@ -371,34 +383,44 @@ impl Engine {
 
     /// Makes sure that what is read now is not older than this moment. When no quorum answers, says
     /// how old it may be; whether that may be served is for the rules to say.
-    async fn freshness(&self) -> Option<Stale> {
+    async fn freshness(&self) -> Result<Option<Stale>, Fault> {
+        if self.contact.is_expelled() {
+            return Err(Fault::Expelled);
+        }
         // Who knows that no quorum answers does not make each reader wait to find out.
         let is_cut_off = self.contact.is_cut_off(self.cluster.quorum_contact());
         if !is_cut_off && self.cluster.read_barrier().await.is_ok() {
             self.contact.heard();
-            return None;
+            return Ok(None);
         }
         if !is_cut_off {
             self.contact.is_lost();
         }
-        Some(Stale {
+        Ok(Some(Stale {
             age_seconds: self.contact.age_seconds(),
-        })
+        }))
     }
 
-    /// Makes what a command needs from outside the rules: an identifier and sealed material.
+    /// Makes what a command needs from outside the rules: an identifier, unless the ask names its
+    /// own, and sealed material.
     fn supply(
         &self,
         needs: &domain::Needs,
+        named: Option<&Uid>,
         material: Option<&Secret>,
         now: Time,
     ) -> Result<(Facts, Option<Vec<u8>>), Fault> {
-        if !needs.uid {
+        if !needs.uid && !needs.material {
             return Ok((Facts::default(), None));
         }
-        let mut random = [0u8; 10];
-        self.vault.random(&mut random).map_err(vault_fault)?;
-        let uid = Uid::from_time(now, random);
+        let uid = match named.filter(|_| !needs.uid) {
+            Some(uid) => *uid,
+            None => {
+                let mut random = [0u8; 10];
+                self.vault.random(&mut random).map_err(vault_fault)?;
+                Uid::from_time(now, random)
+            }
+        };
         let (sealed, length) = match (needs.generate_bits, material) {
             (Some(bits), _) => {
                 let sealed = self.vault.generate(&uid, bits).map_err(vault_fault)?;
@@ -420,7 +442,7 @@ impl Engine {
         };
         Ok((
             Facts {
-                uid: Some(uid),
+                uid: needs.uid.then_some(uid),
                 material: Some(material),
                 ..Facts::default()
             },
@@ -436,7 +458,7 @@ impl Engine {
         uid: &Uid,
         form: impl FnOnce(ObjectType, &[Attribute]) -> Result<F, Denial>,
     ) -> Result<Pending<(Released, F)>, Refusal> {
-        let stale = self.freshness().await;
+        let stale = self.freshness().await?;
         let now = self.now();
         let permitted = {
             let state = self.machine.state();
@@ -533,7 +555,7 @@ impl Engine {
         read: Read,
         uid: &Uid,
     ) -> Result<Pending<Vec<AttributeInstance>>, Refusal> {
-        let stale = self.freshness().await;
+        let stale = self.freshness().await?;
         let now = self.now();
         let permitted = {
             let state = self.machine.state();
@@ -567,7 +589,7 @@ impl Engine {
         actor: &Actor,
         query: &Query,
     ) -> Result<Pending<Found>, Refusal> {
-        let stale = self.freshness().await;
+        let stale = self.freshness().await?;
         let now = self.now();
         if stale.is_none() && self.is_due() {
             let node = Actor::Node(self.node);

@@ -33,6 +33,8 @@ pub(crate) struct Founder<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) notary: &'a Notary,
     pub(crate) layout: &'a Layout,
+    /// Address of the KMIP port, for the server's certificate.
+    pub(crate) address: IpAddr,
 }
 
 /// Makes the vault of a new cluster.
@@ -54,7 +56,9 @@ pub(crate) fn found_vault(layout: &Layout, credential: Credential) -> anyhow::Re
 impl Founder<'_> {
     /// Does what is not done yet of the first start.
     pub(crate) async fn complete(&self, users: &[Name]) -> anyhow::Result<()> {
-        self.certificates()?;
+        if self.engine.node() == FIRST_NODE || holds_local_ca(self.engine.vault())? {
+            self.certificates()?;
+        }
         if self.engine.node() != FIRST_NODE {
             // It came by a ticket: the cluster has been founded, and its log names this node.
             return Ok(());
@@ -149,11 +153,14 @@ impl Founder<'_> {
             self.layout.server_certificate(),
         );
         if vault.server_identity(&server_identity()).is_err() || !server_file.exists() {
-            let names = vec![
+            let mut names = vec![
                 SubjectName::Dns("localhost".into()),
                 SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 SubjectName::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
             ];
+            if !self.address.is_loopback() && !self.address.is_unspecified() {
+                names.push(SubjectName::Ip(self.address));
+            }
             let profile = ServerProfile {
                 names,
                 validity: validity(CERTIFICATE_DAYS),
@@ -175,6 +182,15 @@ pub(crate) fn slot_name(node: NodeId, id: vault::SlotId) -> Name {
         NodeId(node) => format!("node-{node}-slot-{}", id.0),
     };
     Name::parse(&name).expect("numbers make a name")
+}
+
+/// Whether this node can prove itself to clients; a witness cannot, and serves none.
+pub(crate) fn holds_local_ca(vault: &Vault) -> anyhow::Result<bool> {
+    match vault.local_ca() {
+        Ok(_) => Ok(true),
+        Err(vault::CaFault::Absent) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Validity of a CA.

@@ -27,17 +27,22 @@ pub fn health(engine: &Engine) -> Health {
             "access log: {fault}; no key is released without its record"
         ));
     }
+    let expelled = engine.contact().is_expelled();
+    if expelled {
+        faults.push(crate::engine::Fault::Expelled.to_string());
+    }
     let stopped = engine.cluster().status().stopped;
     if let Some(reason) = &stopped {
         faults.push(format!("no changes: {reason}"));
     }
+    faults.extend(engine.soundness().faults());
     let room = engine.room().for_new_objects();
     if let Err(e) = &room {
         faults.push(e.to_string());
     }
     Health {
-        serving: access.is_none(),
-        writing: stopped.is_none() && room.is_ok(),
+        serving: access.is_none() && !expelled,
+        writing: stopped.is_none() && room.is_ok() && !expelled,
         faults,
     }
 }

@@ -1,6 +1,6 @@
 //! A node, from an empty folder to open doors, in the order in which things must happen.
 //!
-//! unlock the vault → who this node is → log key → sealed store → cluster log and state → ways to
+//! unlock the vault → who this node is → what is damaged is mended (`member::mend`) → log key → sealed store → cluster log and state → ways to
 //! the other members → Raft → access log → search indexes → engine → the cluster's port → founding
 //! (first start of the first node only) → jobs → doors. Going down is the reverse.
 
@@ -10,12 +10,14 @@ use crate::doors::kmip::{KmipDoor, UserField};
 use crate::doors::web::WebDoor;
 use crate::engine::{Engine, Parts};
 use crate::founding;
+use crate::jobs::repairs::Repairs;
 use crate::jobs::{self, cosign::Cosigner};
-use crate::layout::Layout;
-use crate::machine::LedgerMachine;
+use crate::layout::{self, Layout};
+use crate::machine::{LedgerMachine, OpenFault};
 use crate::member::colleagues::Colleagues;
 use crate::member::desk::Desk;
 use crate::member::gate::Gate;
+use crate::member::mend::{self, Mender};
 use crate::member::place::Place;
 use crate::notary::Notary;
 use crate::projections::Projections;
@@ -25,7 +27,7 @@ use anyhow::{Context, bail};
 use cluster::peers::{Listener, Net, PeerTls, Peers, TokioNet};
 use cluster::{Cluster, ClusterConfig, Member, Role, Timing};
 use domain::{Actor, Ask, NodeId};
-use ledger::{Ledger, SegmentsConfig, StdDisk};
+use ledger::{Ledger, OpenError, SegmentsConfig, StdDisk};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,13 +60,20 @@ pub struct Settings {
     pub first_users: Vec<domain::Name>,
 }
 
+/// Addresses of the doors that clients use.
+#[derive(Clone, Copy, Debug)]
+pub struct Doors {
+    /// KMIP.
+    pub kmip: SocketAddr,
+    /// Web.
+    pub web: SocketAddr,
+}
+
 /// A node that serves.
 #[derive(Debug)]
 pub struct Node {
-    /// Where KMIP is served.
-    pub kmip: SocketAddr,
-    /// Where the web port is.
-    pub web: SocketAddr,
+    /// Where KMIP is served and where the web port is; a witness has neither.
+    pub doors: Option<Doors>,
     /// This node's number.
     pub id: NodeId,
     /// The engine, for the program around it.
@@ -86,7 +95,15 @@ impl Node {
         let vault = Arc::new(unlock(&layout, credential)?);
         let (place, listener) = settle(&layout, settings.peer).await?;
         founding::member_identity(&vault, place.id())?;
-        let parts = assemble(&layout, vault, &place).await?;
+        let repairs = Repairs::open(&layout);
+        let mender = Mender {
+            layout: &layout,
+            vault: &vault,
+            repairs: &repairs,
+        };
+        let place = mender.before_start(place).await?;
+        layout::write_file(&layout.running(), b"", 0o600)?;
+        let parts = assemble(&layout, vault.clone(), &place).await?;
         let (engine, notary) = (&parts.engine, &parts.notary);
         let (stop, stopped) = watch::channel(false);
         let desk = Arc::new(Desk::new(engine.clone(), parts.cosigner.clone()));
@@ -98,6 +115,7 @@ impl Node {
             engine,
             notary,
             layout: &layout,
+            address: settings.kmip.ip(),
         };
         founder.complete(&settings.first_users).await?;
         let tools = jobs::Tools {
@@ -106,16 +124,16 @@ impl Node {
             cosigner: &parts.cosigner,
             colleagues: &parts.colleagues,
             layout: &layout,
+            repairs: &repairs,
             tls: &parts.tls,
             address: place.address.clone(),
         };
         let announced = jobs::start(&tools, &stopped);
-        let (kmip, web) = open_doors(&settings, &parts, &stopped).await?;
+        let doors = open_doors(&settings, &parts, &stopped).await?;
         // Without a quorum it takes longer; the doors are open and say how old their answers are.
         drop(tokio::time::timeout(ANNOUNCE_TIME, announced).await);
         Ok(Self {
-            kmip,
-            web,
+            doors,
             id: place.id(),
             engine: engine.clone(),
             layout,
@@ -124,9 +142,13 @@ impl Node {
         })
     }
 
-    /// Returns when the node has stopped writing and its disk works again: time to begin anew.
-    pub async fn disk_works_again(&self) {
-        crate::recovery::disk_works_again(&self.engine, &self.layout).await;
+    /// Returns when it is time to begin anew: the node has stopped writing and its disk works
+    /// again, or something is damaged that is put right only before a node takes part.
+    pub async fn must_begin_anew(&self) {
+        tokio::select! {
+            () = crate::recovery::disk_works_again(&self.engine, &self.layout) => {}
+            () = self.engine.soundness().must_begin_anew() => {}
+        }
     }
 
     /// Closes the doors, records the stop and leaves everything durable.
@@ -140,20 +162,28 @@ impl Node {
             Ok(Err(e)) => tracing::warn!("the stop was not recorded: {e}"),
             Err(_) => tracing::warn!("the stop was not recorded: no quorum answered"),
         }
-        self.engine.cluster().shutdown().await;
-        let machine = self.engine.machine().clone();
-        cluster::Machine::make_durable(&*machine).context("making the node durable")?;
-        self.engine
-            .projections()
-            .close(&self.layout.projections())?;
+        settle_down(&self.engine, &self.layout).await?;
         // Gone already when somebody tidied up; the next start replaces it in any case.
         drop(std::fs::remove_file(self.layout.control_socket()));
         Ok(())
     }
 }
 
+/// Ends agreement on this node and leaves everything durable.
+pub(crate) async fn settle_down(engine: &Engine, layout: &Layout) -> anyhow::Result<()> {
+    engine.cluster().shutdown().await;
+    let machine = engine.machine().clone();
+    cluster::Machine::make_durable(&*machine).context("making the node durable")?;
+    engine.projections().close(&layout.projections())?;
+    // The next start need not look whether the end was an orderly one.
+    match std::fs::remove_file(layout.running()) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Keeps a second process out of the folder.
-fn lock(layout: &Layout) -> anyhow::Result<nix::fcntl::Flock<std::fs::File>> {
+pub(crate) fn lock(layout: &Layout) -> anyhow::Result<nix::fcntl::Flock<std::fs::File>> {
     let path = layout.lock();
     let file = std::fs::OpenOptions::new()
         .write(true)
@@ -204,7 +234,7 @@ async fn settle(layout: &Layout, wanted: SocketAddr) -> anyhow::Result<(Place, B
     Ok((place, listener))
 }
 
-fn notary(vault: &Vault, layout: &Layout, me: NodeId) -> anyhow::Result<Notary> {
+pub(crate) fn notary(vault: &Vault, layout: &Layout, me: NodeId) -> anyhow::Result<Notary> {
     let signer = vault.log_signer().context("log key")?;
     let (cluster_log, access_log) = (layout.cluster_log(), layout.access_log());
     Ok(Notary::new(
@@ -226,22 +256,24 @@ fn founder(place: &Place) -> Member {
 }
 
 /// What a node is put together from.
-struct Assembled {
-    engine: Arc<Engine>,
-    notary: Arc<Notary>,
+pub(crate) struct Assembled {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) notary: Arc<Notary>,
     cosigner: Arc<Cosigner>,
-    colleagues: Colleagues,
+    pub(crate) colleagues: Colleagues,
     tls: PeerTls,
 }
 
 /// Opens what stands on the disk and puts the engine together.
-async fn assemble(layout: &Layout, vault: Arc<Vault>, place: &Place) -> anyhow::Result<Assembled> {
+pub(crate) async fn assemble(
+    layout: &Layout,
+    vault: Arc<Vault>,
+    place: &Place,
+) -> anyhow::Result<Assembled> {
     let node = place.id();
     let notary = Arc::new(notary(&vault, layout, node)?);
     let store = Arc::new(SealedStore::open(&layout.sealed_store()).context("sealed store")?);
-    let floor = notary.cluster_floor().context("cluster log")?;
-    let machine = LedgerMachine::open(&layout.cluster_log(), floor.as_ref(), store)?;
-    let machine = Arc::new(machine);
+    let machine = Arc::new(open_machine(layout, &vault, place, &notary, store).await?);
     let gate = Arc::new(Gate::new(vault.cluster(), place.clone(), machine.clone()));
     let (client, server) = vault.peer_tls().context("keys of the cluster port")?;
     let tls = PeerTls::new(client, server);
@@ -288,6 +320,42 @@ async fn assemble(layout: &Layout, vault: Arc<Vault>, place: &Place) -> anyhow::
     })
 }
 
+/// Opens cluster log and state; what is damaged of the log comes from other members first.
+async fn open_machine(
+    layout: &Layout,
+    vault: &Vault,
+    place: &Place,
+    notary: &Notary,
+    store: Arc<SealedStore>,
+) -> anyhow::Result<LedgerMachine> {
+    let floor = notary.cluster_floor().context("cluster log")?;
+    let floor = floor.as_ref();
+    let repairs = Repairs::open(layout);
+    let mender = Mender {
+        layout,
+        vault,
+        repairs: &repairs,
+    };
+    let dir = layout.cluster_log();
+    let open = || -> anyhow::Result<_> {
+        let again = mend::carry_out_again(layout)?;
+        let opened = LedgerMachine::open_again_after(&dir, floor, store.clone(), again);
+        Ok(opened)
+    };
+    let mut machine = match open()? {
+        Err(OpenFault::Log(OpenError::Corrupt(found))) => {
+            mender.cluster_log(place, notary, floor, found).await?;
+            open()??
+        }
+        opened => opened?,
+    };
+    if place.replaces.is_some() {
+        machine.start_over();
+    }
+    mender.fetch_store(&machine, place).await?;
+    Ok(machine)
+}
+
 fn open_access_log(layout: &Layout, notary: &Notary) -> anyhow::Result<AccessLog> {
     let floor = notary.access_floor().context("access log")?;
     let disk = Arc::new(StdDisk);
@@ -300,20 +368,44 @@ fn open_access_log(layout: &Layout, notary: &Notary) -> anyhow::Result<AccessLog
     Ok(AccessLog::start(ledger))
 }
 
-/// Opens the ports and the socket.
+/// Opens the ports and the socket. A witness holds no keys, so it has nothing to serve.
 async fn open_doors(
     settings: &Settings,
     parts: &Assembled,
     stop: &watch::Receiver<bool>,
-) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+) -> anyhow::Result<Option<Doors>> {
     let engine = &parts.engine;
+    let mut doors = None;
+    if founding::holds_local_ca(engine.vault())? {
+        doors = Some(open_to_clients(settings, engine, stop).await?);
+    }
+    let control = ControlDoor::new(Control {
+        engine: engine.clone(),
+        notary: parts.notary.clone(),
+        cosigner: parts.cosigner.clone(),
+        colleagues: parts.colleagues.clone(),
+        layout: settings.layout.clone(),
+        doors,
+    });
+    tokio::spawn(control.open(stop.clone())?);
+    Ok(doors)
+}
+
+async fn open_to_clients(
+    settings: &Settings,
+    engine: &Arc<Engine>,
+    stop: &watch::Receiver<bool>,
+) -> anyhow::Result<Doors> {
     let listen = async |name: &str, address: SocketAddr| {
         let listener = TcpListener::bind(address).await;
         listener.with_context(|| format!("opening the {name} port at {address}"))
     };
     let kmip = listen("KMIP", settings.kmip).await?;
     let web = listen("web", settings.web).await?;
-    let addresses = (kmip.local_addr()?, web.local_addr()?);
+    let doors = Doors {
+        kmip: kmip.local_addr()?,
+        web: web.local_addr()?,
+    };
     let tls = tls::Configs::of(engine.vault())?;
     let door = KmipDoor::new(
         engine.clone(),
@@ -323,15 +415,5 @@ async fn open_doors(
     );
     tokio::spawn(door.clone().serve(kmip));
     tokio::spawn(WebDoor::new(engine.clone(), tls.server_only, stop.clone()).serve(web));
-    let control = ControlDoor::new(Control {
-        engine: engine.clone(),
-        notary: parts.notary.clone(),
-        cosigner: parts.cosigner.clone(),
-        colleagues: parts.colleagues.clone(),
-        layout: settings.layout.clone(),
-        kmip: addresses.0,
-        web: addresses.1,
-    });
-    tokio::spawn(control.open(stop.clone())?);
-    Ok(addresses)
+    Ok(doors)
 }

@@ -86,6 +86,13 @@ pub(super) async fn directory(engine: Arc<Engine>, colleagues: Colleagues, place
         if let Some(asked) = engine.cluster().quorum_contact() {
             engine.contact().heard_at(asked);
         }
+        if !engine.contact().is_expelled() && is_let_go(&colleagues) {
+            tracing::error!("the other members say that this node was removed; it serves no more");
+            engine.contact().expel();
+        }
+        if let Err(e) = arrive(&engine, &place_file) {
+            tracing::warn!("{}: {e}", place_file.display());
+        }
         let now = addresses(&engine);
         if now == known || now.is_empty() {
             continue;
@@ -104,6 +111,30 @@ pub(super) async fn directory(engine: Arc<Engine>, colleagues: Colleagues, place
         }
         known = now;
     }
+}
+
+/// Whether a member has refused this node as one that was removed, or as one of an old lineage.
+fn is_let_go(colleagues: &Colleagues) -> bool {
+    let refused = colleagues.peers().counters().refused_there;
+    let is = |code| refused.get(code).is_some_and(|times| *times > 0);
+    is("removed_member") || is("other_lineage")
+}
+
+/// A node that came back under a new number is a member like all others once it has caught up.
+fn arrive(engine: &Engine, place_file: &std::path::Path) -> std::io::Result<()> {
+    let place = Place::read(place_file)?;
+    let phase = {
+        let state = engine.machine().state();
+        state.node(engine.node()).map(|node| node.phase)
+    };
+    if place.replaces.is_none() || phase != Some(MemberPhase::Member) {
+        return Ok(());
+    }
+    let place = Place {
+        replaces: None,
+        ..place
+    };
+    place.write(place_file)
 }
 
 /// Where the other members are, by the log.

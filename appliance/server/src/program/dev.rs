@@ -73,24 +73,30 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
     tokio::spawn(turn_clock(layout.clock_offset()));
     let node = Node::start(settings, credential).await?;
     if is_new && options.ordinal.is_none() {
-        eprint!("{}", welcome(&layout, node.kmip));
+        if let Some(doors) = node.doors {
+            eprint!("{}", welcome(&layout, doors.kmip));
+        }
     }
-    let (kmip, web, dir) = (node.kmip, node.web, options.dir.display());
+    let dir = options.dir.display();
+    // A witness has no doors for clients.
+    let shown = |address: Option<String>| address.unwrap_or_else(|| "-".to_owned());
+    let kmip = shown(node.doors.map(|doors| doors.kmip.to_string()));
+    let web = shown(node.doors.map(|doors| format!("https://{}", doors.web)));
     let mut out = std::io::stdout();
     match options.ordinal {
-        None => writeln!(out, "READY kmip={kmip} web=https://{web} dir={dir}")?,
+        None => writeln!(out, "READY kmip={kmip} web={web} dir={dir}")?,
         Some(n) => {
             let pid = std::process::id();
             writeln!(
                 out,
-                "READY node={n} kmip={kmip} web=https://{web} dir={dir} pid={pid}"
+                "READY node={n} kmip={kmip} web={web} dir={dir} pid={pid}"
             )?;
         }
     }
     out.flush()?;
     tokio::select! {
         signal = await_signal() => signal?,
-        () = node.disk_works_again() => return begin_anew(options, &node),
+        () = node.must_begin_anew() => return begin_anew(options, &node),
     }
     node.stop().await
 }
@@ -108,11 +114,12 @@ async fn turn_clock(file: std::path::PathBuf) {
 
 /// Replaces this process by itself, on the same ports: what an appliance's PID 1 would do.
 fn begin_anew(options: &Dev, node: &Node) -> anyhow::Result<()> {
-    eprintln!("strongroom: the disk works again; starting anew from what is on it");
+    eprintln!("strongroom: starting anew from what is on the disk");
     let mut again = std::process::Command::new(std::env::current_exe()?);
     again.arg("dev").arg("--dir").arg(&options.dir);
-    again.arg("--kmip-port").arg(node.kmip.port().to_string());
-    again.arg("--web-port").arg(node.web.port().to_string());
+    let (kmip, web) = node.doors.map_or((0, 0), |d| (d.kmip.port(), d.web.port()));
+    again.arg("--kmip-port").arg(kmip.to_string());
+    again.arg("--web-port").arg(web.to_string());
     again.args(options.carried_on());
     // Only a failure comes back.
     Err(again.exec()).context("starting anew")

@@ -13,6 +13,7 @@ use crate::jobs::cosign::Cosigner;
 use crate::jobs::{epoch, export};
 use crate::layout::Layout;
 use crate::member::colleagues::Colleagues;
+use crate::node::Doors;
 use crate::notary::Notary;
 use crate::{metrics, render};
 use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, View, codec};
@@ -21,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,10 +120,8 @@ pub(crate) struct Control {
     pub(crate) cosigner: Arc<Cosigner>,
     pub(crate) colleagues: Colleagues,
     pub(crate) layout: Layout,
-    /// Address of the KMIP port.
-    pub(crate) kmip: SocketAddr,
-    /// Address of the web port.
-    pub(crate) web: SocketAddr,
+    /// Addresses of the doors for clients; a witness has none.
+    pub(crate) doors: Option<Doors>,
 }
 
 /// The door, ready to open.
@@ -310,8 +308,8 @@ impl ControlDoor {
             "cluster": state.cluster().map(|c| c.to_string()),
             "node": self.engine.node().0,
             "time": render::moment(self.engine.now()),
-            "kmip": self.kmip.to_string(),
-            "web": format!("https://{}", self.web),
+            "kmip": self.doors.map(|doors| doors.kmip.to_string()),
+            "web": self.doors.map(|doors| format!("https://{}", doors.web)),
             "serving": health.serving,
             "writing": health.writing,
             "faults": health.faults,
