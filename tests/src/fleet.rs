@@ -556,17 +556,25 @@ impl Fleet {
 
     fn view(&mut self, number: u8) -> Result<Agreement> {
         ensure!(self.runs(number), "it does not run");
-        let status = self.json(number, &["status"])?;
+        let status = self.json(number, &["status", "--digest"])?;
         let text = |pointer: &str| {
             let value = status.pointer(pointer).and_then(Value::as_str);
             let value = value.map(str::to_owned);
             value.with_context(|| format!("no {pointer} in the status: {status}"))
         };
-        let size = status.pointer("/cluster_log/size").and_then(Value::as_u64);
+        let number = |pointer: &str| {
+            let value = status.pointer(pointer).and_then(Value::as_u64);
+            value.with_context(|| format!("no {pointer} in the status: {status}"))
+        };
+        let (size, digested) = (number("/cluster_log/size")?, number("/state/records")?);
+        ensure!(
+            size == digested,
+            "the log grew while the state was digested: {status}"
+        );
         Ok(Agreement {
-            size: size.with_context(|| format!("no cluster_log.size in the status: {status}"))?,
+            size,
             root: text("/cluster_log/root")?,
-            state_digest: text("/state_digest")?,
+            state_digest: text("/state/digest")?,
         })
     }
 

@@ -3,7 +3,8 @@
 //! `node` starts and ends the program, `client` talks KMIP to it, `load` works on many connections
 //! at once, `oracle` remembers what was promised and judges what came of it, `python` keeps the
 //! stock clients, `power` loads the preload shim of `tests/lossy` and cuts the power, `dice` makes
-//! choices from a seed. The suites are in `tests/tests/`, one file per thing promised.
+//! choices from a seed, `sim` is a whole cluster in one thread. The suites are in `tests/tests/`,
+//! one file per thing promised.
 //!
 //! `$STRONGROOM_FULL` (set by `scripts/test --full`) asks for the figures of the promises where a
 //! plain run takes fewer; `$STRONGROOM_ROUNDS` and `$STRONGROOM_EVENTS` overrule both, and
@@ -20,6 +21,7 @@ pub mod node;
 pub mod oracle;
 pub mod power;
 pub mod python;
+pub mod sim;
 
 /// Whether the figures of the promises are asked for, whatever time they take.
 pub fn is_full() -> bool {

@@ -112,8 +112,7 @@ impl Trial {
         let members = self.fleet.members();
         let judged = self.work.judge(&members, &mut self.dice, SAMPLE);
         judged.with_context(|| self.fleet.tails())?;
-        let memory = self.memory.path().join("verified.json");
-        let releases = checks::bundles(&self.fleet, &memory)?;
+        let releases = checks::bundles(&self.fleet, self.memory.path())?;
         checks::every_release_is_recorded(self.work.served(), &releases)?;
         let stale = &releases.stale;
         ensure!(

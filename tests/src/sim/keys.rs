@@ -17,6 +17,8 @@ pub const MARK: [u8; 8] = *b"\xC4nary\x00\xF1!";
 const SALT_BYTES: usize = 16;
 /// Bytes of the epoch in front of sealed bytes.
 const EPOCH_BYTES: usize = 4;
+/// Bytes of wrapped salt and material: AES-KWP adds 8 to 48.
+const WRAPPED_BYTES: usize = 56;
 
 /// All keys there ever are in one run, by their numbers.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +80,8 @@ impl Keys {
         if !ring.contains(&epoch) {
             return Err(format!("no KEK of epoch {} is held", epoch.0));
         }
-        let wrapped = sealed.get(EPOCH_BYTES..).unwrap_or_default();
+        let wrapped = sealed.get(EPOCH_BYTES..EPOCH_BYTES + WRAPPED_BYTES);
+        let wrapped = wrapped.ok_or("sealed bytes that are too short")?;
         provider::unwrap(&self.object_key(epoch, uid), wrapped).map_err(|e| e.to_string())
     }
 
@@ -97,7 +100,11 @@ impl Keys {
         if provider::sha256(&[plain.expose()]) != *commitment.as_bytes() {
             return Err("not the bytes that the ledger committed to".into());
         }
-        Ok(plain.expose().get(SALT_BYTES..).unwrap_or_default().to_vec())
+        Ok(plain
+            .expose()
+            .get(SALT_BYTES..)
+            .unwrap_or_default()
+            .to_vec())
     }
 
     /// Moves sealed bytes to another epoch.

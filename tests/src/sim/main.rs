@@ -30,7 +30,11 @@ fn options() -> Result<Options> {
     let mut options = Options::default();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().with_context(|| format!("{argument} wants a value"));
+        let mut value = || {
+            arguments
+                .next()
+                .with_context(|| format!("{argument} wants a value"))
+        };
         match argument.as_str() {
             "--seeds" => options.seeds = Some(value()?.parse()?),
             "--seed" => options.seed = Some(value()?.parse()?),
@@ -67,7 +71,11 @@ fn main() -> Result<()> {
         }
         return verdict(&run);
     }
-    let seeds = options.seeds.unwrap_or(if planted.is_some() { PLANTED_SEEDS } else { 1_000 });
+    let seeds = options.seeds.unwrap_or(if planted.is_some() {
+        PLANTED_SEEDS
+    } else {
+        1_000
+    });
     many(seeds, planted)
 }
 
@@ -84,7 +92,10 @@ fn many(seeds: u64, planted: Option<Plant>) -> Result<()> {
     }
     let took = begun.elapsed().as_secs_f64();
     println!("{seeds} seeds in {took:.1} s, no promise broken: {all:?}");
-    ensure!(planted.is_none(), "the planted bug was NOT found: the simulator is blind to it");
+    ensure!(
+        planted.is_none(),
+        "the planted bug was NOT found: the simulator is blind to it"
+    );
     Ok(())
 }
 
@@ -96,7 +107,10 @@ fn verdict(run: &Run) -> Result<()> {
         return Ok(());
     };
     let from = run.trace.len().saturating_sub(12);
-    run.trace.iter().skip(from).for_each(|line| println!("  {line}"));
+    run.trace
+        .iter()
+        .skip(from)
+        .for_each(|line| println!("  {line}"));
     println!("  {} {:?}", run.steps.len(), run.steps.last());
     println!("seed {seed} BROKE A PROMISE: {broken}");
     let whole = written(run, "whole")?;
@@ -109,11 +123,23 @@ fn verdict(run: &Run) -> Result<()> {
     };
     let short = run::shortened(again, SHORTENING_RUNS);
     let path = written(&short, "short")?;
-    let plant = run.setting.planted.map(|plant| format!(" --plant {}", plant.name()));
-    println!("repeat it:    cargo xtask sim --seed {seed}{}", plant.unwrap_or_default());
-    println!("step by step: cargo xtask sim --replay {} --until N", whole.display());
+    let plant = run
+        .setting
+        .planted
+        .map(|plant| format!(" --plant {}", plant.name()));
+    println!(
+        "repeat it:    cargo xtask sim --seed {seed}{}",
+        plant.unwrap_or_default()
+    );
+    println!(
+        "step by step: cargo xtask sim --replay {} --until N",
+        whole.display()
+    );
     let steps = short.steps.len();
-    println!("in {steps} steps:  cargo xtask sim --replay {}", path.display());
+    println!(
+        "in {steps} steps:  cargo xtask sim --replay {}",
+        path.display()
+    );
     bail!("seed {seed}: {broken}")
 }
 

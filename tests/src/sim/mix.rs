@@ -79,7 +79,9 @@ impl Mix {
     /// Draws a mix.
     #[must_use]
     pub fn drawn(dice: &mut Dice) -> Self {
-        let nodes = *dice.pick(&[1, 2, 3, 3, 3, 3, 4, 5]).expect("the list is not empty");
+        let nodes = *dice
+            .pick(&[1, 2, 3, 3, 3, 3, 4, 5])
+            .expect("the list is not empty");
         let mut weights = WORK.to_vec();
         for (kind, most) in TROUBLE {
             if percent(dice, 50) {
@@ -91,7 +93,7 @@ impl Mix {
         }
         Self {
             nodes,
-            steps: 100 + dice.below(200),
+            steps: 100 + dice.below(400),
             weights,
             deaf: dice.below(3) * dice.below(25),
             twice: dice.below(3) * dice.below(40),
@@ -180,7 +182,9 @@ impl Mix {
             },
             Kind::Misdirect => Step::Misdirect {
                 node,
-                log: *dice.pick(&[Log::Raft, Log::Ledger]).expect("the list is not empty"),
+                log: *dice
+                    .pick(&[Log::Raft, Log::Ledger])
+                    .expect("the list is not empty"),
                 blocks: 1 + small(dice, 14),
             },
             Kind::Link => Step::Link {

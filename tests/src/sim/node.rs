@@ -11,7 +11,7 @@ use super::keys::Ring;
 use super::plant::{self, Plant};
 use super::projection::Projection;
 use super::raft_log::{Entry, Place, RaftLog};
-use cluster::Machine;
+use cluster::{EntryId, Machine};
 use domain::{AccessRecord, Ask, Command, NodeId, Time, Uid, codec};
 use ledger::{Checkpoint, Disk, Ledger, MemDisk, OpenError, SegmentsConfig};
 use server::machine::{LedgerMachine, OpenFault, Outcome};
@@ -107,6 +107,12 @@ pub struct Node {
     pub is_full: bool,
     /// What runs; `None` while it is down.
     pub life: Option<Life>,
+    /// How often it has begun to run.
+    pub lives: u64,
+    /// How often it was sent everything.
+    pub installed: u64,
+    /// How often its disk was wiped.
+    pub wiped: u64,
     /// Highest entry it has ever carried out.
     pub applied_ever: u64,
     /// Records of the access log that stood there when key material left.
@@ -147,6 +153,9 @@ impl Node {
             health: Health::Sound,
             is_full: false,
             life: None,
+            lives: 0,
+            installed: 0,
+            wiped: 0,
             applied_ever: 0,
             pins: Vec::new(),
             graves: Vec::new(),
@@ -165,17 +174,18 @@ impl Node {
     /// The node stays down.
     pub fn boot(&mut self, planted: Option<Plant>) -> Result<(), BootFault> {
         self.life = None;
-        let lies = planted == Some(Plant::AckBeforeSync);
+        self.lives += 1;
         self.disk = SimDisk::new(self.memory.clone());
         self.disk.set_full(self.is_full);
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let raft_disk: Arc<dyn Disk> = if lies {
-            Arc::new(self.disk.lying())
-        } else {
-            Arc::clone(&disk)
-        };
-        let raft = RaftLog::open(raft_disk, Path::new(RAFT_DIR), self.base)
+        let mut raft = RaftLog::open(Arc::clone(&disk), Path::new(RAFT_DIR), self.base)
             .map_err(|e| open_fault(&self.disk, &e))?;
+        // A crash may have come between taking everything from another and forgetting the log.
+        raft.begin_after(self.base)
+            .map_err(|e| BootFault::Disk(e.to_string()))?;
+        if planted == Some(Plant::AckBeforeSync) {
+            raft.lie();
+        }
         let mut floor = self.floor.as_ref();
         if planted == Some(Plant::CutTooFar) && self.applied_ever > 0 {
             plant::cut_last_record(&disk, Path::new(LEDGER_DIR), LOG_CONFIG);
@@ -190,7 +200,8 @@ impl Node {
             })?;
         let (access, _) = Ledger::open(disk, Path::new(ACCESS_DIR), LOG_CONFIG, None)
             .map_err(|e| open_fault(&self.disk, &e))?;
-        let applied = machine.applied_entry().unwrap_or(0);
+        // Blank entries leave nothing in the machine; the pointer knows of them.
+        let applied = machine.applied_entry().unwrap_or(0).max(self.base.index);
         if applied + 1 < raft.first() {
             let first = raft.first();
             let what = format!("the machine ends at {applied}, the log begins at {first}");
@@ -217,7 +228,10 @@ impl Node {
 
     /// Ends the life. With `choose`, the power is cut: of what was not synced, it decides what
     /// survives. Without, only the process ends.
-    pub fn die(&mut self, choose: Option<&mut dyn FnMut(usize) -> usize>) {
+    pub fn die(&mut self, planted: Option<Plant>, choose: Option<&mut dyn FnMut(usize) -> usize>) {
+        if planted == Some(Plant::CloseBeforeSync) {
+            self.life = None;
+        }
         self.disk.cut();
         self.life = None;
         if let Some(choose) = choose {
@@ -234,6 +248,7 @@ impl Node {
         self.base = Place::default();
         self.floor = None;
         self.health = Health::Empty;
+        self.wiped += 1;
         self.pins.clear();
         self.graves.clear();
     }
@@ -284,7 +299,12 @@ impl Node {
             return Ok(());
         };
         life.machine.make_durable().map_err(|e| e.to_string())?;
-        let origin = life.machine.state().origin().unwrap_or(UNFOUNDED).to_owned();
+        let origin = life
+            .machine
+            .state()
+            .origin()
+            .unwrap_or(UNFOUNDED)
+            .to_owned();
         self.floor = Some(life.machine.ledger().checkpoint(&origin));
         let through = life.applied.saturating_sub(keep);
         if let Some(entry) = life.raft.get(through) {
@@ -294,7 +314,9 @@ impl Node {
             };
             // The pointer is durable before anything is forgotten.
             self.base = self.base.max(place);
-            life.raft.purge(place, everything).map_err(|e| e.to_string())?;
+            life.raft
+                .purge(place, everything)
+                .map_err(|e| e.to_string())?;
         }
         Ok(())
     }
@@ -324,7 +346,11 @@ impl Node {
     /// # Errors
     /// What failed; the node must then stop.
     pub fn install(&mut self, sent: &Sent) -> Result<(), BootFault> {
-        self.life = None;
+        if let Some(life) = self.life.take() {
+            // Closing redb makes durable what it holds; the log must not be behind.
+            let durable = life.machine.make_durable();
+            durable.map_err(|e| BootFault::Disk(e.to_string()))?;
+        }
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let dir = Path::new(LEDGER_DIR);
         let (mut log, _) = Ledger::open(Arc::clone(&disk), dir, LOG_CONFIG, None)
@@ -334,25 +360,25 @@ impl Node {
         let failed = |e: &dyn std::fmt::Display| other_fault(&self.disk, e);
         log.append(missing).map_err(|e| failed(&e))?;
         log.sync().map_err(|e| failed(&e))?;
-        if log.root() != sent.head.root {
-            let what = format!("{} records with another root", log.size());
+        // The log may be longer than what was sent: its entries are applied again later.
+        if log.root_at(sent.head.size).ok() != Some(sent.head.root) {
+            let what = format!("{} records with another root", sent.head.size);
             return Err(BootFault::Damaged(what));
         }
         let store = self.open_store()?;
         let entries = sent.entries.iter().cloned().map(Ok);
-        store.install(sent.place.index, entries).map_err(|e| failed(&e))?;
+        store
+            .install(sent.place.index, entries)
+            .map_err(|e| failed(&e))?;
         self.floor = Some(sent.head.clone());
         self.base = self.base.max(sent.place);
         let dir = Path::new(RAFT_DIR);
-        let mut raft = RaftLog::open(disk, dir, self.base).map_err(|e| open_fault(&self.disk, &e))?;
-        let same = |entry: &Entry| entry.term == sent.place.term;
-        if !raft.get(sent.place.index).is_some_and(same) && raft.last().index >= raft.first() {
-            // Entries of another history, which were never committed.
-            raft.truncate_from(raft.first()).map_err(|e| failed(&e))?;
-        }
-        raft.purge(sent.place, false).map_err(|e| failed(&e))?;
+        let mut raft =
+            RaftLog::open(disk, dir, self.base).map_err(|e| open_fault(&self.disk, &e))?;
+        raft.begin_after(sent.place).map_err(|e| failed(&e))?;
         self.ring.extend(&sent.ring);
         self.applied_ever = self.applied_ever.max(sent.place.index);
+        self.installed += 1;
         Ok(())
     }
 
@@ -366,12 +392,18 @@ impl Node {
             let log = life.machine.ledger();
             let records = (0..log.size()).map(|n| log.record(n));
             let records: Result<Vec<_>, _> = records.collect();
-            (log.checkpoint(UNFOUNDED), records.map_err(|e| e.to_string())?)
+            (
+                log.checkpoint(UNFOUNDED),
+                records.map_err(|e| e.to_string())?,
+            )
         };
         let view = life.machine.store().view().map_err(|e| e.to_string())?;
         let entries = view.entries().map_err(|e| e.to_string())?;
         let entries: Result<Vec<_>, _> = entries.collect();
-        let term = life.raft.get(life.applied).map_or(self.base.term, |e| e.term);
+        let term = life
+            .raft
+            .get(life.applied)
+            .map_or(self.base.term, |e| e.term);
         Ok(Sent {
             place: Place {
                 term,
@@ -408,13 +440,15 @@ pub struct Sent {
 
 /// Hands one entry to the machine.
 fn carry_out(machine: &LedgerMachine, index: u64, entry: &Entry) -> Result<Outcome, String> {
-    let command: Command = codec::from_slice(&entry.command).map_err(|e| e.to_string())?;
-    let proposal = server::machine::Proposal {
-        command,
-        sealed: entry.payload.clone(),
+    let id = EntryId {
+        index,
+        term: entry.term,
     };
-    let replies = machine.apply(index, &[codec::to_vec(&proposal)]);
-    let replies = replies.map_err(|e| e.to_string())?;
+    let command = cluster::Command {
+        bytes: entry.command.clone(),
+        payload: entry.payload.clone().map(serde_bytes::ByteBuf::into_vec),
+    };
+    let replies = machine.apply(id, &[command]).map_err(|e| e.to_string())?;
     let reply = replies.first().ok_or("no reply to a command")?;
     codec::from_slice(reply).map_err(|e| e.to_string())
 }

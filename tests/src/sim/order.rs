@@ -9,12 +9,12 @@
 //! their answer being heard; nobody ever talks to a leader that was deposed.
 
 use super::checkers::{self, Violation};
+use super::node::Carried;
 use super::node::{Health, Node};
 use super::plant::Plant;
 use super::raft_log::Entry;
 use super::truth::{Aim, Knows, Request};
 use super::world::{Note, World};
-use super::node::Carried;
 use domain::{Command, codec};
 use std::collections::BTreeSet;
 
@@ -27,7 +27,8 @@ pub struct Order {
     pub leader: Option<usize>,
     /// Last entry that the leader knows to be durable on each node.
     matched: Vec<u64>,
-    /// Last entry that any leader knew to be durable on each node.
+    /// Last committed entry that any leader knew to be durable on each node. Not the last one of
+    /// any kind: what is not committed may be dropped again, and its loss is no reversion.
     remembered: Vec<u64>,
     cut: BTreeSet<(usize, usize)>,
     /// Number of the next proposal.
@@ -89,9 +90,10 @@ impl Order {
         self.remembered[node]
     }
 
-    fn heard(&mut self, node: usize, last: u64) {
-        self.matched[node] = last;
-        self.remembered[node] = self.remembered[node].max(last);
+    fn remember(&mut self, commit: u64) {
+        for (remembered, matched) in self.remembered.iter_mut().zip(&self.matched) {
+            *remembered = (*matched).min(commit).max(*remembered);
+        }
     }
 
     /// The leader that a node can reach.
@@ -114,10 +116,17 @@ impl Order {
     /// committed an entry of its own term, so its commit index covers all earlier ones.
     #[must_use]
     pub fn is_settled(&self, nodes: &[Node], from: usize, index: u64) -> bool {
-        let Some(life) = nodes[from].life.as_ref().filter(|_| self.leader == Some(from)) else {
+        let Some(life) = nodes[from]
+            .life
+            .as_ref()
+            .filter(|_| self.leader == Some(from))
+        else {
             return false;
         };
-        let own = life.raft.get(life.commit).is_some_and(|e| e.term == self.term);
+        let own = life
+            .raft
+            .get(life.commit)
+            .is_some_and(|e| e.term == self.term);
         own && index >= life.commit
     }
 }
@@ -132,7 +141,10 @@ impl World {
             return Ok("holds nothing".into());
         }
         let votes = self.nodes.iter().enumerate().filter(|(n, voter)| {
-            let behind = voter.life.as_ref().is_some_and(|life| life.raft.last() <= last);
+            let behind = voter
+                .life
+                .as_ref()
+                .is_some_and(|life| life.raft.last() <= last);
             behind && voter.health != Health::Empty && !self.order.is_cut(*n, node)
         });
         if votes.count() < self.order.quorum() {
@@ -159,7 +171,7 @@ impl World {
         let taken = life.raft.append(entry);
         match taken.and_then(|index| life.raft.sync().map(|()| index)) {
             Ok(index) => {
-                self.order.heard(leader, index);
+                self.order.matched[leader] = index;
                 self.advance(leader)?;
                 Ok(format!("entry {index} of term {}", entry.term))
             }
@@ -176,10 +188,12 @@ impl World {
         let Some(life) = &mut self.nodes[leader].life else {
             return Ok(());
         };
+        self.order.remember(life.commit);
         if commit <= life.commit || life.raft.get(commit).is_none_or(|e| e.term != term) {
             return Ok(());
         }
         life.commit = commit;
+        self.order.remember(commit);
         checkers::acked_never_lost::committed(self, leader)
     }
 
@@ -218,7 +232,7 @@ impl World {
         }
         theirs.commit = theirs.commit.max(commit);
         if heard {
-            self.order.heard(to, reached.max(self.order.matched[to]));
+            self.order.matched[to] = reached.max(self.order.matched[to]);
             self.advance(leader)?;
         }
         Ok(format!("{} from {from}, at {reached}", entries.len()))

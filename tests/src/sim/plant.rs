@@ -31,13 +31,17 @@ pub enum Plant {
     ReadWithoutBarrier,
     /// A node that asked for a change is told "done" when its leader has taken it.
     ReplyBeforeCommit,
+    /// A search index follows the log where the state has not come to yet.
+    IndexAhead,
+    /// A node that ends closes its store, which makes it durable, and leaves the log unsynced.
+    CloseBeforeSync,
     /// Key material is kept unsealed in the store.
     StoredPlain,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::AckBeforeSync,
         Self::CutTooFar,
         Self::LocalClock,
@@ -47,6 +51,8 @@ impl Plant {
         Self::ConfirmBeforeFlush,
         Self::ReadWithoutBarrier,
         Self::ReplyBeforeCommit,
+        Self::IndexAhead,
+        Self::CloseBeforeSync,
         Self::StoredPlain,
     ];
 
@@ -63,6 +69,8 @@ impl Plant {
             Self::ConfirmBeforeFlush => "confirm-before-flush",
             Self::ReadWithoutBarrier => "read-without-barrier",
             Self::ReplyBeforeCommit => "reply-before-commit",
+            Self::IndexAhead => "index-ahead",
+            Self::CloseBeforeSync => "close-before-sync",
             Self::StoredPlain => "stored-plain",
         }
     }

@@ -4,6 +4,7 @@
 //! is how it follows: it reads which objects the new records touch, and takes what the state says
 //! of them now (`server::projections::Follower::reflect`).
 
+use super::plant::Plant;
 use domain::{LifecycleState, Object, Record, State, Uid, codec};
 use ledger::SegmentsReader;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,8 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Reflects at most `limit` more records.
+    /// Reflects at most `limit` more records, and none that the state does not know yet: after a
+    /// crash the log is ahead of the state, and an object would be missed for good.
     ///
     /// # Errors
     /// The log cannot be read.
@@ -25,8 +27,14 @@ impl Projection {
         log: &SegmentsReader,
         state: &State,
         limit: u64,
+        planted: Option<Plant>,
     ) -> Result<(), String> {
-        let end = log.size().min(self.reflected.saturating_add(limit));
+        let known = if planted == Some(Plant::IndexAhead) {
+            log.size()
+        } else {
+            state.records()
+        };
+        let end = known.min(self.reflected.saturating_add(limit));
         let mut touched = BTreeSet::new();
         for n in self.reflected..end {
             let bytes = log.read(n).map_err(|e| e.to_string())?;
@@ -38,14 +46,16 @@ impl Projection {
                 self.states.insert(uid, object.recorded_state());
             }
         }
-        self.reflected = end;
+        self.reflected = self.reflected.max(end);
         Ok(())
     }
 
     /// Whether it says of every object what the state says, once it has caught up.
     #[must_use]
     pub fn agrees(&self, state: &State) -> bool {
-        let objects = state.objects().map(|o: &Object| (*o.uid(), o.recorded_state()));
+        let objects = state
+            .objects()
+            .map(|o: &Object| (*o.uid(), o.recorded_state()));
         self.reflected < state.records() || self.states.iter().map(|(u, s)| (*u, *s)).eq(objects)
     }
 }

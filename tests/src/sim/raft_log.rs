@@ -46,6 +46,8 @@ pub struct RaftLog {
     entries: BTreeMap<u64, Entry>,
     /// The last entry that is covered by a snapshot, as far as this log knows.
     base: Place,
+    /// Syncs do nothing and say that they did: a planted bug.
+    lies: bool,
 }
 
 impl RaftLog {
@@ -64,7 +66,13 @@ impl RaftLog {
             segments,
             entries,
             base,
+            lies: false,
         })
+    }
+
+    /// Plants syncs that do nothing.
+    pub fn lie(&mut self) {
+        self.lies = true;
     }
 
     /// The last entry.
@@ -93,7 +101,9 @@ impl RaftLog {
     #[must_use]
     pub fn range(&self, from: u64, limit: usize) -> Vec<(u64, Entry)> {
         let found = self.entries.range(from..).take(limit);
-        found.map(|(index, entry)| (*index, entry.clone())).collect()
+        found
+            .map(|(index, entry)| (*index, entry.clone()))
+            .collect()
     }
 
     /// Appends; not durable before [`RaftLog::sync`].
@@ -111,6 +121,9 @@ impl RaftLog {
     /// # Errors
     /// Those of the segments.
     pub fn sync(&mut self) -> Result<(), Fault> {
+        if self.lies {
+            return Ok(());
+        }
         self.segments.sync().map(drop)
     }
 
@@ -122,6 +135,25 @@ impl RaftLog {
         self.segments.truncate_from(index - 1)?;
         drop(self.entries.split_off(&index));
         Ok(())
+    }
+
+    /// Brings the log in line with a snapshot: a log that ends before it, or that holds another
+    /// history there, is emptied and begins after it.
+    ///
+    /// # Errors
+    /// Those of the segments.
+    pub fn begin_after(&mut self, snapshot: Place) -> Result<(), Fault> {
+        let agrees = match self.get(snapshot.index) {
+            Some(entry) => entry.term == snapshot.term,
+            None => self.first() == snapshot.index + 1,
+        };
+        if agrees {
+            return Ok(());
+        }
+        if self.first() <= snapshot.index {
+            self.truncate_from(self.first())?;
+        }
+        self.purge(snapshot, false)
     }
 
     /// Forgets the entries up to `through`, as far as whole segments of them can go; `everything`

@@ -149,7 +149,13 @@ impl World {
         if self.nodes[node].pins.len() > before {
             // The record is durable: now the bytes leave.
             checkers::audit_before_key::check(self, node)?;
-            checkers::released_key_is_right::check(self, node, &uid, &permitted.material, stale.is_some())?;
+            checkers::released_key_is_right::check(
+                self,
+                node,
+                &uid,
+                &permitted.material,
+                stale.is_some(),
+            )?;
         }
         Ok(note)
     }
@@ -194,7 +200,9 @@ impl World {
         let sealed = life.machine.store().get(uid);
         let sealed = sealed.map_err(|e| Err(e.to_string()))?;
         let sealed = sealed.ok_or_else(|| Err("no entry in the sealed store".to_owned()))?;
-        let opened = self.keys.open(&node.ring, uid, &sealed, &material.commitment);
+        let opened = self
+            .keys
+            .open(&node.ring, uid, &sealed, &material.commitment);
         let material = opened.map_err(Err)?;
         Ok(Permitted { seen, material })
     }

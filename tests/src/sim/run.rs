@@ -47,6 +47,14 @@ pub struct Figures {
     pub released: u64,
     /// Terms of leaders.
     pub terms: u64,
+    /// Epochs that were opened after the first.
+    pub rotations: u64,
+    /// Lives of nodes after their first.
+    pub crashes: u64,
+    /// Times that a node was sent everything.
+    pub installed: u64,
+    /// Times that damage was seen and a disk was wiped.
+    pub wiped: u64,
 }
 
 impl Figures {
@@ -60,6 +68,10 @@ impl Figures {
         self.destroyed += other.destroyed;
         self.released += other.released;
         self.terms += other.terms;
+        self.rotations += other.rotations;
+        self.crashes += other.crashes;
+        self.installed += other.installed;
+        self.wiped += other.wiped;
     }
 }
 
@@ -91,6 +103,10 @@ impl Running {
     fn end(self, broken: Option<Violation>) -> Run {
         let world = &self.world;
         let pins = world.nodes.iter().map(|node| node.pins.len() as u64);
+        let states = world.nodes.iter().filter_map(|node| node.life.as_ref());
+        let epochs = states
+            .map(|life| u64::from(life.machine.state().epoch().0))
+            .max();
         let figures = Figures {
             runs: 1,
             steps: self.steps.len() as u64,
@@ -100,6 +116,14 @@ impl Running {
             destroyed: world.truth.destroyed.len() as u64,
             released: pins.sum(),
             terms: world.order.term,
+            rotations: epochs.unwrap_or(1).saturating_sub(1),
+            crashes: world
+                .nodes
+                .iter()
+                .map(|node| node.lives - node.lives.min(1))
+                .sum(),
+            installed: world.nodes.iter().map(|node| node.installed).sum(),
+            wiped: world.nodes.iter().map(|node| node.wiped).sum(),
         };
         Run {
             setting: self.world.setting,
@@ -223,7 +247,11 @@ pub fn shortened(run: Run, tries: usize) -> Run {
             let mut steps = best.steps.clone();
             steps.drain(at..(at + piece).min(best.steps.len()));
             let shorter = replay(best.setting, &steps, usize::MAX);
-            if shorter.broken.as_ref().is_some_and(|b| b.promise == promise) {
+            if shorter
+                .broken
+                .as_ref()
+                .is_some_and(|b| b.promise == promise)
+            {
                 best = shorter;
             } else {
                 at += piece;

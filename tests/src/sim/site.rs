@@ -6,7 +6,9 @@ use super::step::Change;
 use super::truth::{Aim, Knows};
 use super::world::{Note, World};
 use domain::{Actor, Ask, Attribute, Candidate, ClusterId, Command, Door, Facts, Fingerprint};
-use domain::{FORMAT, GroupRole, Hash, KeyPolicy, MemberRole, Membership, Name, NodeId, ObjectType};
+use domain::{
+    FORMAT, GroupRole, Hash, KeyPolicy, MemberRole, Membership, Name, NodeId, ObjectType,
+};
 use domain::{State, Time, Uid, Value, tag};
 use vault::provider;
 
@@ -62,7 +64,10 @@ fn hash(what: &str, node: NodeId) -> Hash {
 fn groups(user: u8, role: GroupRole) -> Vec<Membership> {
     let group = name("tape");
     let shared = user % USERS < 2;
-    shared.then_some(Membership { group, role }).into_iter().collect()
+    shared
+        .then_some(Membership { group, role })
+        .into_iter()
+        .collect()
 }
 
 /// A key of so many bits, with more attributes.
@@ -97,7 +102,9 @@ fn date(tag: domain::Tag, at: Time, seconds: u32) -> Attribute {
 /// The object that a number picks, living or not.
 #[must_use]
 pub fn picked(state: &State, pick: u32) -> Option<Uid> {
-    let count = usize::try_from(state.object_count()).ok().filter(|n| *n > 0)?;
+    let count = usize::try_from(state.object_count())
+        .ok()
+        .filter(|n| *n > 0)?;
     let mut objects = state.objects();
     objects.nth(pick as usize % count).map(|o| *o.uid())
 }
@@ -105,18 +112,16 @@ pub fn picked(state: &State, pick: u32) -> Option<Uid> {
 /// The ask of a change, who asks, and what it wants to bring about. `None` when there is nothing
 /// to ask about.
 #[must_use]
-pub fn ask(
-    state: &State,
-    who: u8,
-    what: Change,
-    pick: u32,
-    now: Time,
-) -> Option<(Actor, Ask)> {
+pub fn ask(state: &State, who: u8, what: Change, pick: u32, now: Time) -> Option<(Actor, Ask)> {
     let uid = picked(state, pick);
     let staff = |ask: Ask| Some((operator(), ask));
     let own = |ask: Ask| Some((user(who), ask));
     match what {
-        Change::Create => own(aes256(if pick % 3 == 0 { vec![shared()] } else { vec![] })),
+        Change::Create => own(aes256(if pick.is_multiple_of(3) {
+            vec![shared()]
+        } else {
+            vec![]
+        })),
         Change::CreateNamed => own(aes256(vec![named(pick)])),
         Change::CreateDated => own(aes256(vec![
             date(tag::ACTIVATION_DATE, now, pick % 3),
@@ -144,7 +149,11 @@ pub fn ask(
             attribute: named(pick),
         }),
         Change::PutUser => {
-            let role = if pick % 2 == 0 { GroupRole::Use } else { GroupRole::Manage };
+            let role = if pick.is_multiple_of(2) {
+                GroupRole::Use
+            } else {
+                GroupRole::Manage
+            };
             staff(Ask::PutUser {
                 name: user_name(who),
                 groups: groups(who, role),
@@ -309,8 +318,9 @@ impl World {
     }
 
     fn fresh_uid(&self, now: Time) -> Uid {
-        let (seed, step) = (self.setting.seed.to_be_bytes(), self.steps.to_be_bytes());
-        let drawn = provider::sha256(&[b"uid", &seed, &step]);
+        let made = self.truth.requests.len() as u64;
+        let numbers = [self.setting.seed, self.steps, made].map(u64::to_be_bytes);
+        let drawn = provider::sha256(&[b"uid", numbers.as_flattened()]);
         let mut random = [0; 10];
         random.copy_from_slice(&drawn[..10]);
         Uid::from_time(now, random)

@@ -98,7 +98,8 @@ impl Truth {
     /// The committed entry of an index.
     #[must_use]
     pub fn entry(&self, index: u64) -> Option<&Entry> {
-        self.committed.get(usize::try_from(index.checked_sub(1)?).ok()?)
+        self.committed
+            .get(usize::try_from(index.checked_sub(1)?).ok()?)
     }
 
     /// Last index that is committed.

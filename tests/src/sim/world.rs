@@ -1,8 +1,8 @@
 //! The simulated cluster: nodes, the order between them, and the one function that carries out a
 //! [`Step`].
 
-use super::checkers::{self, Violation};
 use super::chance::percent;
+use super::checkers::{self, Violation};
 use super::keys::Keys;
 use super::node::{BootFault, Carried, Health, Node};
 use super::order::Order;
@@ -153,7 +153,9 @@ impl World {
                     Failing::Short => Failure::Short,
                     Failing::Torn => Failure::Torn,
                 };
-                self.nodes[node % nodes].disk.fail_at(u64::from(*calls), failure);
+                self.nodes[node % nodes]
+                    .disk
+                    .fail_at(u64::from(*calls), failure);
                 Ok(String::new())
             }
             Step::Full { node, full } => {
@@ -206,17 +208,24 @@ impl World {
         let memory = &self.nodes[node].memory;
         // redb keeps its own checksums and repairs; what is ours to detect are the logs.
         let files: Vec<_> = memory.files().into_iter().collect();
-        let logs = files.iter().filter(|(path, bytes)| {
-            path.to_string_lossy().ends_with(".seg") && !bytes.is_empty()
-        });
+        let logs = files
+            .iter()
+            .filter(|(path, bytes)| path.to_string_lossy().ends_with(".seg") && !bytes.is_empty());
         let logs: Vec<_> = logs.collect();
         let Some((path, bytes)) = dice.pick(&logs) else {
             return "nothing there".into();
         };
         let mut bytes = bytes.clone();
-        let end = bytes.iter().rposition(|b| *b != 0).map_or(1, |last| last + 1);
+        let end = bytes
+            .iter()
+            .rposition(|b| *b != 0)
+            .map_or(1, |last| last + 1);
         // Mostly where something stands, sometimes in the zeros behind.
-        let end = if percent(&mut dice, 90) { end } else { bytes.len() };
+        let end = if percent(&mut dice, 90) {
+            end
+        } else {
+            bytes.len()
+        };
         let at = super::chance::position(&mut dice, end);
         bytes[at] ^= 1 << dice.below(8);
         memory.put(path, &bytes);
@@ -227,7 +236,7 @@ impl World {
 
     /// Ends the life of a node.
     pub(super) fn end(&mut self, node: usize, choose: Option<&mut dyn FnMut(usize) -> usize>) {
-        self.nodes[node].die(choose);
+        self.nodes[node].die(self.setting.planted, choose);
         self.order.lost(node);
     }
 
@@ -268,7 +277,19 @@ impl World {
         if self.nodes[node].is_up() {
             return Ok("up already".into());
         }
-        let booted = self.boot(node);
+        match self.boot(node) {
+            Err(BootFault::Damaged(what)) if self.nodes[node].health != Health::Sound => {
+                self.nodes[node].wipe();
+                self.order.lost(node);
+                let booted = self.boot(node);
+                let note = self.booted(node, booted)?;
+                Ok(format!("wiped: {what} {note}"))
+            }
+            booted => self.booted(node, booted),
+        }
+    }
+
+    fn booted(&mut self, node: usize, booted: Result<(), BootFault>) -> Note {
         match booted {
             Ok(()) => Ok(String::new()),
             Err(BootFault::Disk(what)) if self.nodes[node].disk.was_hurt() => {
@@ -279,17 +300,6 @@ impl World {
                 }
                 Ok(format!("still down: {what}"))
             }
-            Err(BootFault::Damaged(what)) if self.nodes[node].health != Health::Sound => {
-                self.nodes[node].wipe();
-                self.order.lost(node);
-                match self.nodes[node].boot(self.setting.planted) {
-                    Ok(()) => Ok(format!("wiped: {what}")),
-                    Err(fault) => Err(Violation::new(
-                        "fault without cause",
-                        format!("an empty disk does not start: {fault:?}"),
-                    )),
-                }
-            }
             Err(fault) => {
                 let what = format!("node {} does not start: {fault:?}", self.nodes[node].id.0);
                 Err(Violation::new("fault without cause", what))
@@ -299,7 +309,7 @@ impl World {
 
     fn boot(&mut self, node: usize) -> Result<(), BootFault> {
         self.nodes[node].boot(self.setting.planted)?;
-        let remembered = self.order.remembered(node).min(self.truth.commit());
+        let remembered = self.order.remembered(node);
         let node = &mut self.nodes[node];
         let Some(life) = &node.life else {
             return Ok(());
@@ -334,7 +344,10 @@ impl World {
             done += 1;
         }
         self.dig(node)?;
-        let applied = self.nodes[node].life.as_ref().map_or(0, |life| life.applied);
+        let applied = self.nodes[node]
+            .life
+            .as_ref()
+            .map_or(0, |life| life.applied);
         Ok(format!("{done}, at {applied}"))
     }
 
@@ -347,7 +360,10 @@ impl World {
     /// again.
     fn dig(&mut self, node: usize) -> Note {
         let dug = &mut self.nodes[node];
-        let again = dug.life.as_ref().is_some_and(|l| l.applied < dug.applied_ever);
+        let again = dug
+            .life
+            .as_ref()
+            .is_some_and(|l| l.applied < dug.applied_ever);
         if dug.graves.is_empty() || again || !dug.is_up() {
             return Ok(String::new());
         }

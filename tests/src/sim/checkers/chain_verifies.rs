@@ -55,7 +55,11 @@ fn check_node(world: &mut World, node: usize) -> Result<(), Violation> {
         }
         chain.push(leaf_hash(&bytes), &mut |_| ());
     }
-    let roots = [Some(log.root()), Some(chain.root()), world.truth.root(log.size())];
+    let roots = [
+        Some(log.root()),
+        Some(chain.root()),
+        world.truth.root(log.size()),
+    ];
     if roots[0] != roots[1] || roots[1] != roots[2] {
         let what = format!("node {id}: roots differ at size {}: {roots:?}", log.size());
         return Err(Violation::new(PROMISE, what));

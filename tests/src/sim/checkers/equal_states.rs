@@ -17,9 +17,12 @@ pub(in crate::sim) fn check(
     node: usize,
     carried: &Carried,
 ) -> Result<(), Violation> {
-    let id = world.nodes[node].id;
+    let (id, planted) = (world.nodes[node].id, world.setting.planted);
     if world.truth.entry(carried.index) != Some(&carried.entry) {
-        let what = format!("node {} carried out entry {} uncommitted", id.0, carried.index);
+        let what = format!(
+            "node {} carried out entry {} uncommitted",
+            id.0, carried.index
+        );
         return Err(Violation::new(PROMISE, what));
     }
     let Some(life) = &mut world.nodes[node].life else {
@@ -45,14 +48,15 @@ pub(in crate::sim) fn check(
             let same = said.state == after.state && (ahead || said.root == after.root);
             if !same {
                 let (a, b, entry) = (first.0, id.0, carried.index);
-                let what = format!("nodes {a} and {b} differ after entry {entry}: {said:?}, {after:?}");
+                let what =
+                    format!("nodes {a} and {b} differ after entry {entry}: {said:?}, {after:?}");
                 return Err(Violation::new(PROMISE, what));
             }
         }
     }
     let (reader, state) = (life.machine.reader(), life.machine.state());
     // A bad disk is met by the node itself soon enough.
-    let followed = life.projection.follow(&reader, &state, 4);
+    let followed = life.projection.follow(&reader, &state, 4, planted);
     if followed.is_ok() && !life.projection.agrees(&state) {
         let what = format!("node {}: the search index says other than the state", id.0);
         return Err(Violation::new(PROMISE, what));
@@ -78,9 +82,12 @@ pub(super) fn everywhere(world: &World) -> Result<(), Violation> {
             return Err(Violation::new(PROMISE, what));
         }
         let mut index = crate::sim::projection::Projection::default();
-        let followed = index.follow(&reader, &state, u64::MAX);
+        let followed = index.follow(&reader, &state, u64::MAX, None);
         if followed.is_err() || !index.agrees(&state) {
-            let what = format!("node {}: a new search index says other than the state", node.id.0);
+            let what = format!(
+                "node {}: a new search index says other than the state",
+                node.id.0
+            );
             return Err(Violation::new(PROMISE, what));
         }
     }

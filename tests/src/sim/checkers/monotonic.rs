@@ -3,7 +3,7 @@
 //! index of the cluster never fall; a tombstone stays.
 
 use super::Violation;
-use crate::sim::node::{Health, Node};
+use crate::sim::node::Health;
 use crate::sim::world::World;
 use std::collections::BTreeMap;
 
@@ -12,8 +12,10 @@ const PROMISE: &str = "monotonic";
 /// What a node had come to.
 #[derive(Clone, Copy, Debug, Default)]
 struct Position {
-    /// Where the same life is still going on: applied and known to be committed.
-    entries: Option<(u64, u64)>,
+    /// Which of its lives.
+    life: u64,
+    /// Entries applied and known to be committed.
+    entries: (u64, u64),
     /// Records of the cluster log and entries that survive everything.
     durable: (u64, u64),
 }
@@ -31,7 +33,10 @@ pub(super) fn check(world: &mut World) -> Result<(), Violation> {
     let seen = &mut world.memory.positions;
     let (term, commit) = (world.order.term, world.truth.commit());
     if term < seen.term || commit < seen.commit {
-        let what = format!("term {} and commit {} fell to {term}, {commit}", seen.term, seen.commit);
+        let what = format!(
+            "term {} and commit {} fell to {term}, {commit}",
+            seen.term, seen.commit
+        );
         return Err(Violation::new(PROMISE, what));
     }
     (seen.term, seen.commit) = (term, commit);
@@ -41,29 +46,24 @@ pub(super) fn check(world: &mut World) -> Result<(), Violation> {
             *before = Position::default();
             continue;
         }
-        let Some(life) = &node.life else {
-            before.entries = None;
-            continue;
+        let Some(life) = &node.life else { continue };
+        let now = Position {
+            life: node.lives,
+            entries: (life.applied, life.commit),
+            durable: (
+                life.machine.ledger().durable(),
+                life.machine.store().durable_index(),
+            ),
         };
-        let now = position(node, life);
-        let fell = before.entries.zip(now.entries).is_some_and(|(b, n)| n.0 < b.0 || n.1 < b.1);
+        let same = now.life == before.life;
+        let (was, is) = (before.entries, now.entries);
+        let fell = same && (is.0 < was.0 || is.1 < was.1);
         let lost = now.durable.0 < before.durable.0 || now.durable.1 < before.durable.1;
-        // A node that was just sent everything begins a new life within one step.
-        if (fell && now.entries.is_some_and(|(applied, _)| applied > 0)) || lost {
+        if fell || lost {
             let what = format!("node {}: {before:?} fell to {now:?}", node.id.0);
             return Err(Violation::new(PROMISE, what));
         }
         *before = now;
     }
     Ok(())
-}
-
-fn position(_: &Node, life: &crate::sim::node::Life) -> Position {
-    Position {
-        entries: Some((life.applied, life.commit)),
-        durable: (
-            life.machine.ledger().durable(),
-            life.machine.store().durable_index(),
-        ),
-    }
 }

@@ -33,12 +33,7 @@ pub(in crate::sim) fn check(
 }
 
 /// A node that may release cannot open what it holds.
-pub(in crate::sim) fn not_released(
-    world: &World,
-    node: usize,
-    uid: &Uid,
-    what: &str,
-) -> Note {
+pub(in crate::sim) fn not_released(world: &World, node: usize, uid: &Uid, what: &str) -> Note {
     let node = &world.nodes[node];
     if node.disk.was_hurt() || node.health != Health::Sound || is_without_kek(world, node) {
         return Ok(format!("Get {uid}: {what}"));
@@ -76,7 +71,9 @@ fn check_node(world: &World, node: &Node) -> Result<(), String> {
         match (object.material(), sealed) {
             (Some(material), Some(sealed)) => {
                 living += 1;
-                let opened = world.keys.open(&node.ring, uid, &sealed, &material.commitment);
+                let opened = world
+                    .keys
+                    .open(&node.ring, uid, &sealed, &material.commitment);
                 if opened.map_err(|e| format!("{uid}: {e}"))? != world.keys.material(uid) {
                     return Err(format!("{uid} opens to other bytes"));
                 }
