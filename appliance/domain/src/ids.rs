@@ -43,7 +43,8 @@ bytes_id!(
     16
 );
 bytes_id!(
-    /// SHA-256 over the DER form of a certificate.
+    /// SHA-256 over the DER form of a certificate; of a node, over the SubjectPublicKeyInfo of its
+    /// TLS key, which outlives its certificates.
     Fingerprint,
     32
 );
@@ -132,7 +133,7 @@ impl fmt::Display for Hash {
     }
 }
 
-/// Number of a node: the index of the event by which it joined, so it is never used twice.
+/// Number of a node, in the order of admission: the founder is 1. None is ever given twice.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]

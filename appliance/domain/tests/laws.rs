@@ -156,7 +156,8 @@ fn take(world: &mut World, (actor, ask, seconds, how, once): &Step) {
         check_step(&before, &state, record);
     }
     check_state(&world.state);
-    if matches!((ask, actor), (Ask::ApplySchedule, Actor::Operator { .. })) {
+    let scheduled = matches!((ask, actor), (Ask::ApplySchedule, Actor::Operator { .. }));
+    if scheduled && known.is_none() {
         let now = world.now;
         let late = world
             .state
