@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod fuzz;
+mod sim;
 mod step;
 
 use anyhow::Result;
@@ -40,6 +41,8 @@ enum Job {
         #[arg(long, default_value_t = fuzz::SMOKE_SECONDS)]
         seconds: u32,
     },
+    /// Simulates clusters in one thread, in which everything goes wrong, each from its seed.
+    Sim(sim::Options),
     /// Measures speed as ratios to a bare TLS echo server; build with `--release`.
     Bench(bench::Options),
     /// The echo server of the benchmark.
@@ -50,6 +53,7 @@ enum Job {
 fn main() -> Result<()> {
     match Arguments::parse().job {
         Job::Check { full } => check::check(full),
+        Job::Sim(options) => sim::run(&options),
         Job::Bench(options) => bench::run(&options),
         Job::Echo(options) => bench::echo::run(&options),
         Job::Fix => check::fix(),
