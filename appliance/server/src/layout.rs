@@ -8,6 +8,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// Pieces of evidence of one kind that are kept; a node with more has a disk that must be replaced.
+const EVIDENCE_MAX: u32 = 10_000;
+
 /// The folder of one node.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -63,6 +66,54 @@ impl Layout {
     /// Who this node is and where the others are.
     pub fn place(&self) -> PathBuf {
         self.root.join("data/place.json")
+    }
+
+    /// There while the node runs; found at a start, it says that the end before was no orderly one.
+    pub fn running(&self) -> PathBuf {
+        self.root.join("data/running")
+    }
+
+    /// There while the sealed store is damaged and its content must come from another member.
+    pub fn store_is_missing(&self) -> PathBuf {
+        self.root.join("data/sealed.missing")
+    }
+
+    /// Repairs that the cluster log does not know yet.
+    pub fn repairs(&self) -> PathBuf {
+        self.root.join("data/repairs.json")
+    }
+
+    /// There while the end of the cluster log came from other members: entries are carried out again
+    /// from the one in it, until the log is surely complete.
+    pub fn again(&self) -> PathBuf {
+        self.root.join("data/carry-out-again.json")
+    }
+
+    /// The newest head of the cluster log that a majority has signed.
+    pub fn agreed(&self) -> PathBuf {
+        self.root.join("data/agreed.note")
+    }
+
+    /// Makes a folder for one more piece of evidence.
+    pub fn new_evidence(&self, what: &str) -> io::Result<PathBuf> {
+        let evidence = self.evidence();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&evidence)?;
+        for n in 1..=EVIDENCE_MAX {
+            let folder = evidence.join(format!("{what}-{n}"));
+            match std::fs::create_dir(&folder) {
+                Ok(()) => return Ok(folder),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let text = format!(
+            "{} is full: look at what is there and move it away",
+            evidence.display()
+        );
+        Err(io::Error::other(text))
     }
 
     /// What is kept when logs differ.

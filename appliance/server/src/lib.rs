@@ -26,4 +26,5 @@ pub mod projections;
 mod recovery;
 pub mod render;
 pub mod room;
+mod soundness;
 mod tls;

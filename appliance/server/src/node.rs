@@ -104,6 +104,8 @@ impl Node {
         let place = mender.before_start(place).await?;
         layout::write_file(&layout.running(), b"", 0o600)?;
         let parts = assemble(&layout, vault.clone(), &place).await?;
+        // With what was repaired while the log was opened.
+        let repairs = Repairs::open(&layout);
         let (engine, notary) = (&parts.engine, &parts.notary);
         let (stop, stopped) = watch::channel(false);
         let desk = Arc::new(Desk::new(engine.clone(), parts.cosigner.clone()));

@@ -42,24 +42,32 @@ pub struct Cosigner {
     notary: Arc<Notary>,
     colleagues: Colleagues,
     evidence: PathBuf,
+    /// Where the newest agreement is kept, for the start after this one and for a recovery.
+    file: PathBuf,
     agreed: RwLock<Option<Agreed>>,
 }
 
 impl Cosigner {
-    /// A cosigner that knows of no agreement yet.
+    /// A cosigner that knows of the agreement that was kept last, if it still verifies.
     pub(crate) fn new(
         engine: Arc<Engine>,
         notary: Arc<Notary>,
         colleagues: Colleagues,
         layout: &Layout,
     ) -> Self {
-        Self {
+        let cosigner = Self {
             engine,
             notary,
             colleagues,
             evidence: layout.evidence(),
+            file: layout.agreed(),
             agreed: RwLock::new(None),
+        };
+        if let Ok(kept) = std::fs::read_to_string(layout.agreed()) {
+            // A note that no longer verifies is replaced by the next agreement.
+            drop(cosigner.take(&kept));
         }
+        cosigner
     }
 
     /// What was agreed on last.
@@ -184,6 +192,8 @@ impl Cosigner {
             .as_ref()
             .is_none_or(|last| last.checkpoint.size <= checkpoint.size);
         if newer {
+            // Not worth an fsync: an older one, or none, does as well after a power cut.
+            drop(std::fs::write(&self.file, note));
             *agreed = Some(Agreed {
                 checkpoint,
                 nodes,

@@ -6,6 +6,8 @@ pub mod epoch;
 pub mod export;
 mod membership;
 mod presence;
+pub(crate) mod repairs;
+mod scrub;
 
 use crate::engine::{Engine, Refusal};
 use crate::layout::Layout;
@@ -14,6 +16,7 @@ use crate::notary::Notary;
 use cluster::peers::PeerTls;
 use cosign::Cosigner;
 use domain::{Actor, Ask, Hash};
+use repairs::Repairs;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -64,6 +67,8 @@ pub(crate) struct Tools<'a> {
     pub(crate) layout: &'a Layout,
     /// Keys of the cluster's port.
     pub(crate) tls: &'a PeerTls,
+    /// What was repaired and is still to be told.
+    pub(crate) repairs: &'a Repairs,
     /// Where the other members reach this node.
     pub(crate) address: String,
 }
@@ -86,6 +91,14 @@ pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot:
         tokio::spawn(membership::run(engine(), colleagues())),
         tokio::spawn(presence::announce(engine(), tools.address.clone(), say)),
         tokio::spawn(authority::run(engine(), colleagues(), tools.tls.clone())),
+        tokio::spawn(scrub::begin(engine())),
+        tokio::spawn(scrub::run(
+            engine(),
+            colleagues(),
+            tools.repairs.clone(),
+            tools.layout.clone(),
+        )),
+        tokio::spawn(repairs::tell(engine(), tools.repairs.clone())),
         tokio::spawn(presence::directory(
             engine(),
             colleagues(),

@@ -194,7 +194,7 @@ async fn check_continuation(
 
 /// Fetches the sealed store page by page. It may be newer than `entry`: what came later is applied
 /// again, and an object that was destroyed meanwhile stays destroyed.
-async fn fetch_store(
+pub(crate) async fn fetch_store(
     machine: &LedgerMachine,
     source: &dyn Source,
     entry: u64,

@@ -76,8 +76,28 @@ impl Desk {
                 let key = key.ok_or("show the certificate that you had as a member")?;
                 self.rejoin(&key, candidate, &spki).await
             }
+            Question::Records { .. }
+            | Question::Consistency { .. }
+            | Question::Head
+            | Question::StorePage { .. }
+            | Question::StoreEntry { .. } => self.to_one_in_repair(key, question).await,
             _ => Err("this is answered to members only".to_owned()),
         }
+    }
+
+    /// A member that is not whole takes no part, and so comes without its number; it shows its key.
+    async fn to_one_in_repair(&self, key: Option<[u8; 32]>, question: Question) -> Answered {
+        let key = key.map(Fingerprint::from_bytes);
+        let key = key.ok_or("this is answered to members only; show a member's certificate")?;
+        let member = {
+            let state = self.engine.machine().state();
+            let found = state.member_by_key(&key);
+            found
+                .filter(|(_, node)| node.phase != MemberPhase::Leaving)
+                .map(|(id, _)| id)
+        };
+        let member = member.ok_or("no member of this cluster has this key")?;
+        Box::pin(self.to_member(member, question)).await
     }
 
     async fn to_member(&self, caller: NodeId, question: Question) -> Answered {
@@ -192,7 +212,7 @@ impl Desk {
         }
     }
 
-    async fn rejoin(&self, key: &Fingerprint, candidate: Candidate, spki: &[u8]) -> Answered {
+    async fn rejoin(&self, key: &Fingerprint, mut candidate: Candidate, spki: &[u8]) -> Answered {
         check_key(&candidate, spki)?;
         if candidate.key != *key {
             return Err("a member comes back with the key that it had".to_owned());
@@ -208,7 +228,9 @@ impl Desk {
                 .is_some_and(|(id, _)| state.log_key(*id).is_some_and(|k| k.public_key == log_key));
             found.map(|(id, node)| (id, node, is_new))
         };
-        let (old, _, is_back) = known(&self.engine).ok_or("no member has this key")?;
+        let (old, was, is_back) = known(&self.engine).ok_or("no member has this key")?;
+        // It may not be able to read any more what it was.
+        candidate.role = was.role;
         if !is_back {
             self.change(Ask::Rejoin { old, candidate }).await?;
         }

@@ -149,6 +149,7 @@ fn admit(newcomer: &Newcomer, vault: &Vault, admission: &Admission) -> anyhow::R
             .iter()
             .map(|(id, address)| (id.0, address.clone()))
             .collect(),
+        replaces: None,
     };
     place.write(&newcomer.layout.place())?;
     Ok(admission.node)

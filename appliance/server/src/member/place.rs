@@ -22,6 +22,10 @@ pub(crate) struct Place {
     pub(crate) address: String,
     /// Where the others were when this was written.
     pub(crate) members: Vec<(u64, String)>,
+    /// The number that it had before it came back under this one, until it is a full member: its
+    /// Raft log then begins anew, and what its ledger has already is passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaces: Option<u64>,
 }
 
 impl Place {
@@ -33,6 +37,7 @@ impl Place {
             lineage: 1,
             address: String::new(),
             members: Vec::new(),
+            replaces: None,
         }
     }
 

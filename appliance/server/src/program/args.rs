@@ -273,6 +273,50 @@ pub(super) enum ClusterCommand {
         #[arg(long, value_name = "G")]
         group: Option<String>,
     },
+    /// Compare all members at one record, and have each look through its own data: logs, and every
+    /// sealed key. It is done once an hour anyway.
+    Scrub {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// On a stopped node that the others refuse because its data went back in time: come back to
+    /// the cluster under a new number. Never on two copies of one node.
+    #[command(after_help = "Example:\n  strongroom --dir ./node-3 cluster rejoin")]
+    Rejoin,
+    /// On a stopped node, when most members are lost for good: go on with this one alone, as a new
+    /// lineage. The old members are never let in again as they are.
+    #[command(
+        after_help = "Example:\n  strongroom --dir ./node-1 cluster recover\n\n\
+        It shows what may be missing and wants the first 8 characters of the cluster's name, or \
+        --yes."
+    )]
+    Recover {
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
+        /// Unlock with a passphrase, read from standard input, instead of the key file.
+        #[arg(long, requires = "yes")]
+        passphrase: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the objects that only an old member's folder still has, and take them in with --yes.
+    /// Nothing is overwritten, and what was destroyed stays destroyed.
+    #[command(after_help = "Example:\n  \
+        strongroom --dir ./node-1 cluster salvage --from ./old-node-3 --yes")]
+    Salvage {
+        /// Folder of the old member; its node must not run.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// Take them in.
+        #[arg(long)]
+        yes: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Let changes go on after two members' logs differed.
     Resolve {
         /// What was found and done; it stands in the log.

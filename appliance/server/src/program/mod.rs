@@ -5,6 +5,7 @@ mod dev;
 mod fleet;
 mod join;
 mod operate;
+mod recover;
 mod verify;
 
 use args::{Arguments, ClusterCommand, Command, NodeCommand};
@@ -23,6 +24,14 @@ pub fn main() -> ExitCode {
         Command::Node(NodeCommand::Cluster(command @ ClusterCommand::Join { .. })) => {
             join::run(&arguments.dir, command)
         }
+        Command::Node(NodeCommand::Cluster(ClusterCommand::Rejoin)) => {
+            recover::rejoin(&arguments.dir)
+        }
+        Command::Node(NodeCommand::Cluster(ClusterCommand::Recover {
+            yes,
+            passphrase,
+            json,
+        })) => recover::recover(&arguments.dir, yes, passphrase, json),
         Command::Node(command) => operate::run(&arguments.dir, command),
     };
     match done {

@@ -150,7 +150,20 @@ fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {
             (ClusterRequest::OfflineGet { group, limit }, Show::Fields)
         }
         ClusterCommand::Resolve { reason } => (ClusterRequest::Resolve { reason }, Show::Fields),
+        ClusterCommand::Scrub { json } => (ClusterRequest::Scrub, either(json, Show::Fields)),
+        ClusterCommand::Salvage { from, yes, json } => {
+            let columns = &["uid", "type", "state", "owner", "name", "outcome"];
+            let from = std::path::absolute(from)?;
+            let request = ClusterRequest::Salvage {
+                from,
+                carry_out: yes,
+            };
+            (request, either(json, Show::Table(columns)))
+        }
         ClusterCommand::Join { .. } => bail!("a node that runs is a member already"),
+        ClusterCommand::Rejoin | ClusterCommand::Recover { .. } => {
+            bail!("this is done on a node that does not run")
+        }
     };
     Ok((Request::Cluster(request), show))
 }

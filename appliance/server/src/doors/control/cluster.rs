@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Validity of a ticket: the walk from one console to the other.
 const TICKET_MILLISECONDS: i64 = 15 * 60 * 1_000;
@@ -42,6 +43,11 @@ pub enum ClusterRequest {
     Resolve {
         reason: String,
     },
+    Scrub,
+    Salvage {
+        from: PathBuf,
+        carry_out: bool,
+    },
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -71,6 +77,10 @@ impl ControlDoor {
             }
             ClusterRequest::Resolve { reason } => {
                 self.change(actor, Ask::ResolveDivergence { reason }).await
+            }
+            ClusterRequest::Scrub => self.scrub(actor).await,
+            ClusterRequest::Salvage { from, carry_out } => {
+                self.salvage(actor, &from, carry_out).await
             }
         }
     }

@@ -4,6 +4,7 @@
 //! user that runs the node, and root, are let in; the log names them by their user id.
 
 mod cluster;
+mod integrity;
 
 pub use cluster::ClusterRequest;
 
@@ -313,6 +314,8 @@ impl ControlDoor {
             "serving": health.serving,
             "writing": health.writing,
             "faults": health.faults,
+            "refused_by": self.refusals(),
+            "last_look_at_own_data": self.engine.soundness().last(),
             "cluster_log": { "size": size, "root": root },
             "access_log": { "size": access_size, "root": access_root.to_string() },
             "quorum_heard_seconds_ago": self.engine.contact().age_seconds(),
