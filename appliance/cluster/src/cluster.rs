@@ -16,7 +16,7 @@ use crate::wire::Way;
 use ledger::Disk;
 use openraft::{Config, EntryPayload, Raft, RaftMetrics, SnapshotPolicy, StoredMembership};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -228,7 +228,10 @@ impl Cluster {
         way: Option<Arc<dyn Way>>,
     ) -> Result<Self, StartFault> {
         let standing = Standing::new(config.node);
+        let found = machine.applied_entry();
         let (log, adapter, alone) = open(&config, machine.clone(), &standing)?;
+        let completed = adapter.complete(found).await;
+        completed.map_err(StartFault::consensus)?;
         if !alone {
             log.renounce_leadership();
         }
@@ -449,6 +452,12 @@ impl Cluster {
             reversion: reversions.remove(&node),
         };
         members.into_iter().map(status).collect()
+    }
+
+    /// The voters as this member knows them: one set, or the old and the new one during a change.
+    /// An entry is committed when a majority of each set has it.
+    pub fn voter_sets(&self) -> Vec<BTreeSet<u64>> {
+        self.node.voter_sets()
     }
 
     /// How many sets of voters there are: two during a change.
