@@ -78,6 +78,12 @@ impl Layout {
         self.root.join("data/sealed.missing")
     }
 
+    /// There when entries of the sealed store stand where none should: it is fetched anew at the
+    /// next start.
+    pub fn store_is_doubtful(&self) -> PathBuf {
+        self.root.join("data/sealed.doubtful")
+    }
+
     /// Repairs that the cluster log does not know yet.
     pub fn repairs(&self) -> PathBuf {
         self.root.join("data/repairs.json")

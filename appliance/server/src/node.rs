@@ -351,10 +351,13 @@ async fn open_machine(
         }
         opened => opened?,
     };
+    if mender.fetch_store(&machine, place).await? {
+        drop(machine);
+        machine = open()??;
+    }
     if place.replaces.is_some() {
         machine.start_over();
     }
-    mender.fetch_store(&machine, place).await?;
     Ok(machine)
 }
 

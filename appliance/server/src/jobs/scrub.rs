@@ -8,15 +8,16 @@
 
 use crate::engine::{Engine, Refusal};
 use crate::jobs::repairs::Repairs;
-use crate::layout::Layout;
+use crate::layout::{Layout, write_file};
 use crate::machine::Begun;
 use crate::member::colleagues::Colleagues;
-use crate::member::store_care;
+use crate::member::store_care::{self, CareFault};
 use crate::soundness::Findings;
 use domain::{Actor, Ask, Denial, Hash, Time};
 use ledger::{Fault, Frontier, SegmentsReader, leaf_hash};
 use std::sync::Arc;
 use std::time::Duration;
+use vault::store::SealedStore;
 
 /// Between two scrubs (issue 3: at least hourly).
 const SCRUB_INTERVAL_MS: i64 = 3_600 * 1_000;
@@ -67,7 +68,7 @@ pub(super) async fn run(
 ) {
     if !repairs.is_empty() {
         settle(&engine, &layout).await;
-        look(&engine, &colleagues, &repairs, None).await;
+        look(&engine, &colleagues, &repairs, &layout, None).await;
     }
     settle(&engine, &layout).await;
     let mut progress = engine.machine().progress();
@@ -75,7 +76,7 @@ pub(super) async fn run(
         if let Some(begun) = engine.machine().take_scrub() {
             let number = begun.number;
             report(&engine, begun).await;
-            look(&engine, &colleagues, &repairs, Some(number)).await;
+            look(&engine, &colleagues, &repairs, &layout, Some(number)).await;
         }
         if progress.changed().await.is_err() {
             return;
@@ -107,6 +108,7 @@ pub(super) async fn look(
     engine: &Arc<Engine>,
     colleagues: &Colleagues,
     repairs: &Repairs,
+    layout: &Layout,
     scrub: Option<u64>,
 ) {
     let mut findings = Findings {
@@ -122,6 +124,13 @@ pub(super) async fn look(
             repairs.add("sealed store", cared.repaired);
             let fault = (!cared.lost.is_empty()).then(|| cared.complaint());
             engine.soundness().set_fault("sealed store", fault);
+            if cared.strangers > 0 {
+                let why = format!("{} entries of objects that never were", cared.strangers);
+                fetch_store_anew(engine, colleagues, layout, &why);
+            }
+        }
+        Err(CareFault::Store(e)) if SealedStore::is_damaged(&e) => {
+            fetch_store_anew(engine, colleagues, layout, &e.to_string());
         }
         Err(e) => engine
             .soundness()
@@ -134,6 +143,22 @@ pub(super) async fn look(
         findings.repaired
     );
     engine.soundness().found(findings);
+}
+
+/// The file itself is in doubt: the node begins anew and fetches it whole.
+fn fetch_store_anew(engine: &Engine, colleagues: &Colleagues, layout: &Layout, why: &str) {
+    let soundness = engine.soundness();
+    if colleagues.others().is_empty() {
+        let text = format!("{why}; this cluster has no other node to fetch it from");
+        return soundness.set_fault("sealed store", Some(text));
+    }
+    let marked = write_file(&layout.store_is_doubtful(), why.as_bytes(), 0o600);
+    let text = match marked {
+        Ok(()) => format!("{why}; the node begins anew to fetch it from the other members"),
+        Err(e) => format!("{why}; and {}: {e}", layout.store_is_doubtful().display()),
+    };
+    soundness.set_fault("sealed store", Some(text));
+    soundness.begin_anew();
 }
 
 /// Says the digests of this node, until the log has taken them.

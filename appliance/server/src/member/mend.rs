@@ -179,6 +179,13 @@ impl Mender<'_> {
             false => SealedStore::verify(&file),
         };
         let opened = verified.and_then(|_| SealedStore::open(&file));
+        let doubtful = self.layout.store_is_doubtful();
+        if doubtful.exists() {
+            drop(opened);
+            set_aside(self.layout, &[&file])?;
+            std::fs::remove_file(&doubtful)?;
+            return Ok(None);
+        }
         match opened {
             Ok(store) => Ok(Some(store.durable_index())),
             Err(fault) if SealedStore::is_damaged(&fault) => {
@@ -194,15 +201,16 @@ impl Mender<'_> {
         }
     }
 
-    /// Fetches the sealed store whole, if it was set aside.
+    /// Fetches the sealed store whole, if it was set aside; true when it was, and the machine has to
+    /// be opened again with it.
     pub(crate) async fn fetch_store(
         &self,
         machine: &LedgerMachine,
         place: &Place,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let mark = self.layout.store_is_missing();
         if !mark.exists() {
-            return Ok(());
+            return Ok(false);
         }
         let disk: Arc<dyn Disk> = Arc::new(StdDisk);
         let folder = RaftFolder::read(&disk, &self.layout.raft())?;
@@ -212,10 +220,9 @@ impl Mender<'_> {
         let entry = complete.max(folder.snapshot_entry.unwrap_or(0));
         let helpers = Helpers::of(self.vault, place)?;
         catch_up::fetch_store(machine, &helpers, entry).await?;
-        machine.adopt(entry).map_err(anyhow::Error::msg)?;
         std::fs::remove_file(&mark)?;
         self.repairs.add("sealed store, whole", 1);
-        Ok(())
+        Ok(true)
     }
 
     /// Repairs the cluster log until it opens; gives how many pieces were replaced.

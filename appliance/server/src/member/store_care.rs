@@ -8,10 +8,13 @@ use crate::engine::Engine;
 use domain::{Object, State, Uid};
 use std::sync::Arc;
 use std::time::Duration;
-use vault::store::StoreFault;
+use vault::store::{StoreEntry, StoreFault};
 
 /// Objects looked at before others get their turn: opening one takes some microseconds.
 const OBJECTS_PER_STEP: usize = 512;
+
+/// Bytes of sealed entries that are held at a time.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// Pause after each step.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
@@ -34,6 +37,9 @@ pub(crate) struct Cared {
     pub(crate) repaired: u64,
     /// Objects that nobody could give.
     pub(crate) lost: Vec<Uid>,
+    /// Entries of objects that the log has never named: names of others that were damaged. With
+    /// them the order of the file is in doubt, and all of it.
+    pub(crate) strangers: u64,
 }
 
 impl Cared {
@@ -144,7 +150,45 @@ pub(crate) async fn look(
             }
         }
         let Some(last) = last else {
-            return Ok(cared);
+            break;
+        };
+        after = Some(last);
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
+    cared.strangers = strangers(engine).await?;
+    Ok(cared)
+}
+
+/// How many entries of the store are of no object of the state.
+async fn strangers(engine: &Arc<Engine>) -> Result<u64, CareFault> {
+    let mut after: Option<Uid> = None;
+    let mut found = 0;
+    loop {
+        let looked = engine.clone();
+        let step = move || -> Result<_, StoreFault> {
+            let store = looked.machine().store();
+            let page = store.page(after.as_ref(), OBJECTS_PER_STEP, PAGE_BYTES)?;
+            let uids: Vec<Uid> = page
+                .into_iter()
+                .map(|entry| match entry {
+                    StoreEntry::Live { uid, .. } | StoreEntry::Tombstone { uid, .. } => uid,
+                })
+                .collect();
+            // What came with a copy of another member may be ahead of the state for a moment.
+            let is_behind = looked.machine().entry() < store.applied_index();
+            let state = looked.machine().state();
+            let unknown = uids
+                .iter()
+                .filter(|uid| state.object(uid).is_none())
+                .count();
+            let unknown = if is_behind { 0 } else { unknown as u64 };
+            Ok((uids.last().copied(), unknown))
+        };
+        let (last, unknown) = tokio::task::spawn_blocking(step).await??;
+        found += unknown;
+        // In a file whose order is lost, pages need not come to an end.
+        let Some(last) = last.filter(|last| after.is_none_or(|after| *last > after)) else {
+            return Ok(found);
         };
         after = Some(last);
         tokio::time::sleep(STEP_PAUSE).await;
