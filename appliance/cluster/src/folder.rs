@@ -17,7 +17,7 @@ pub struct RaftFolder {
     pub last_entry: Option<u64>,
     /// Entry up to which everything is durable outside of the log.
     pub snapshot_entry: Option<u64>,
-    /// How the machine described itself then ([`crate::Machine::make_durable`]).
+    /// How the machine described itself then ([`crate::Machine::describe`]).
     pub snapshot: Option<Vec<u8>>,
     /// Entry up to which the log was purged.
     pub purged_entry: Option<u64>,

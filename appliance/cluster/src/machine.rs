@@ -30,13 +30,19 @@ pub trait Machine: Send + Sync + 'static {
     /// A fault stops the node: skipping an entry would make it differ from the others.
     fn apply(&self, entry: EntryId, commands: &[Command]) -> Result<Vec<Vec<u8>>, MachineFault>;
 
-    /// Makes everything applied so far durable, so that the entries before can be forgotten, and
-    /// describes it for a member that will catch up from it. The description is small (under
-    /// 48 KiB); what it describes is fetched by the other side.
+    /// Describes what is applied now, for a member that will catch up from it: small (under 48 KiB;
+    /// what it describes is fetched by the other side), and quick, because nothing is applied
+    /// meanwhile.
     ///
     /// # Errors
     /// A fault stops the node.
-    fn make_durable(&self) -> Result<Vec<u8>, MachineFault>;
+    fn describe(&self) -> Result<Vec<u8>, MachineFault>;
+
+    /// Makes everything applied so far durable, so that the entries before can be forgotten.
+    ///
+    /// # Errors
+    /// A fault stops the node.
+    fn make_durable(&self) -> Result<(), MachineFault>;
 
     /// Fetches from other members what a described state needs and this machine does not have.
     /// Slow and resumable: called before [`Machine::install`], and again with a newer description
@@ -49,7 +55,8 @@ pub trait Machine: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// Replaces the state by the described one, for which [`Machine::fetch`] has been successful.
+    /// Replaces the state by the described one, for which [`Machine::fetch`] has been successful: in
+    /// this run, or before a restart that came between the two; it must be there already then.
     /// Consensus on this node waits for it: a machine that has much to fetch does so in `fetch`.
     /// May be called again with the same description.
     ///
@@ -93,6 +100,8 @@ pub(crate) struct StoredSnapshot {
 pub(crate) struct MachineAdapter<M> {
     machine: Arc<M>,
     position: Arc<Mutex<Position>>,
+    /// Held while an entry is applied: a description and its position are of one moment.
+    turn: Arc<Mutex<()>>,
     standing: Arc<Standing>,
     /// No threads: what would go to one is done at once.
     inline: bool,
@@ -103,6 +112,7 @@ impl<M> Clone for MachineAdapter<M> {
         Self {
             machine: self.machine.clone(),
             position: self.position.clone(),
+            turn: self.turn.clone(),
             standing: self.standing.clone(),
             inline: self.inline,
         }
@@ -131,9 +141,25 @@ impl<M: Machine> MachineAdapter<M> {
         Ok(Self {
             machine,
             position: Arc::new(Mutex::new(position)),
+            turn: Arc::default(),
             standing,
             inline,
         })
+    }
+
+    /// Completes an installation that a crash cut short: the machine found less on its disk than
+    /// the snapshot covers.
+    pub(crate) async fn complete(&self, found: Option<u64>) -> Result<(), MachineFault> {
+        let description = {
+            let position = self.position.lock();
+            let stored = position.snapshot.as_ref();
+            let ahead = stored.filter(|s| s.meta.last_log_id.map(|id| id.index) > found);
+            ahead.map(|stored| stored.description.clone())
+        };
+        match description {
+            Some(description) => self.machine.install(description).await,
+            None => Ok(()),
+        }
     }
 
     /// Index that the snapshot covers.
@@ -197,7 +223,7 @@ impl<M: Machine> MachineAdapter<M> {
         Ok(())
     }
 
-    async fn make_durable(&self) -> Result<Vec<u8>, StorageError<u64>> {
+    async fn make_durable(&self) -> Result<(), StorageError<u64>> {
         let machine = self.machine.clone();
         let durable = if self.inline {
             machine.make_durable()
@@ -226,8 +252,11 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineAdapter<M> {
         let mut done = Vec::new();
         for entry in entries {
             let log_id = entry.log_id;
-            self.apply_entry(entry)?;
-            self.position.lock().applied = Some(log_id);
+            {
+                let _turn = self.turn.lock();
+                self.apply_entry(entry)?;
+                self.position.lock().applied = Some(log_id);
+            }
             self.standing.applied(log_id);
             done.push(());
         }
@@ -251,15 +280,17 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineAdapter<M> {
     ) -> Result<(), StorageError<u64>> {
         let fault = |e| StorageIOError::write_snapshot(Some(meta.signature()), e);
         let description = snapshot.into_inner();
-        let installed = self.machine.install(description.clone()).await;
-        installed.map_err(|e| fault(AnyError::error(e)))?;
         {
+            // The pointer first: what it points to was fetched and is durable. A crash between the
+            // two leaves an installation to be done at the next start.
             let mut position = self.position.lock();
             position.applied = meta.last_log_id;
             position.membership = meta.last_membership.clone();
-            let meta = meta.clone();
+            let (meta, description) = (meta.clone(), description.clone());
             Self::store(&mut position, StoredSnapshot { meta, description })?;
         }
+        let installed = self.machine.install(description).await;
+        installed.map_err(|e| fault(AnyError::error(e)))?;
         // What was applied inside the snapshot was applied unseen.
         self.standing.settle_all(&Outcome::Unseen);
         let membership = &meta.last_membership;
@@ -286,10 +317,15 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineAdapter<M> {
 
 impl<M: Machine> RaftSnapshotBuilder<TypeConfig> for MachineAdapter<M> {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError<u64>> {
-        // The position is read first: the machine may run ahead of it while it becomes durable,
-        // and then more is durable than the pointer says, which is harmless.
-        let (applied, membership) = self.position();
-        let description = self.make_durable().await?;
+        let ((applied, membership), description) = {
+            let _turn = self.turn.lock();
+            (self.position(), self.machine.describe())
+        };
+        let fault = |e| StorageIOError::write_snapshot(None, AnyError::error(e));
+        let description = description.map_err(fault)?;
+        // The machine may run ahead while it becomes durable; then more is durable than the
+        // description says, which is harmless.
+        self.make_durable().await?;
         let index = applied.map_or(0, |id| id.index);
         let meta = SnapshotMeta {
             last_log_id: applied,

@@ -10,7 +10,7 @@ use cluster::peers::BoxFuture;
 use cluster::{EntryId, Machine, MachineFault};
 use domain::state::EpochPhase;
 use domain::{Command, Denial, Event, NodeId, Record, State, Uid, codec};
-use ledger::{Checkpoint, Disk, Ledger, SegmentsConfig, SegmentsReader, StdDisk};
+use ledger::{Checkpoint, Disk, Fault, Ledger, SegmentsConfig, SegmentsReader, StdDisk};
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -388,7 +388,7 @@ impl Machine for LedgerMachine {
     ) -> Result<Vec<Vec<u8>>, MachineFault> {
         let entry = entry.index;
         let mut turn = self.turn.lock();
-        if entry <= turn.entry && self.found.is_none_or(|found| entry > found) {
+        if entry <= turn.entry {
             // It came with what another member sent: nobody here waits for its replies.
             return Ok(vec![Vec::new(); commands.len()]);
         }
@@ -411,33 +411,45 @@ impl Machine for LedgerMachine {
         Ok(applied.replies)
     }
 
-    fn make_durable(&self) -> Result<Vec<u8>, MachineFault> {
+    fn describe(&self) -> Result<Vec<u8>, MachineFault> {
+        let turn = self.turn.lock();
+        // Records that wait for their entry to be applied again are not described.
+        let size = self.state.read().records();
+        let root = self.ledger.lock().root_at(size);
+        let root = root.map_err(|e| MachineFault(e.to_string()))?;
+        Ok(codec::to_vec(&Described {
+            entry: turn.entry,
+            size,
+            root: domain::Hash::from_bytes(root.0),
+        }))
+    }
+
+    fn make_durable(&self) -> Result<(), MachineFault> {
         let fault = |e: &dyn std::fmt::Display| MachineFault(e.to_string());
         // The log first: the store must never know of an entry that the log has lost.
         self.ledger.lock().sync().map_err(|e| fault(&e))?;
         self.store.flush().map_err(|e| fault(&e))?;
-        let described = {
-            let turn = self.turn.lock();
-            let ledger = self.ledger.lock();
-            Described {
-                entry: turn.entry,
-                size: ledger.size(),
-                root: domain::Hash::from_bytes(ledger.root().0),
-            }
-        };
-        Ok(codec::to_vec(&described))
+        Ok(())
     }
 
-    fn install(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
+    fn fetch(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
         Box::pin(async move {
             let described: Described =
                 codec::from_slice(&description).map_err(|e| MachineFault(e.to_string()))?;
             let source = self.source.get().cloned();
             let source = source
                 .ok_or_else(|| MachineFault("no way to the other members is known yet".into()))?;
-            catch_up::install(self, &*source, &described)
+            catch_up::fetch(self, &*source, &described)
                 .await
                 .map_err(|e| MachineFault(e.to_string()))
+        })
+    }
+
+    fn install(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
+        Box::pin(async move {
+            let described: Described =
+                codec::from_slice(&description).map_err(|e| MachineFault(e.to_string()))?;
+            self.take_up(&described)
         })
     }
 
@@ -454,16 +466,41 @@ impl Machine for LedgerMachine {
 }
 
 impl LedgerMachine {
-    /// Takes records that another member sent and that were checked against its signed head; they
-    /// are in the log from then on and in the state after [`LedgerMachine::adopt`].
-    pub(crate) fn take_records(&self, records: &[Vec<u8>]) -> Result<u64, ledger::Fault> {
-        self.ledger.lock().append(records)
+    /// Takes records that another member sent and that were checked against its described root. They
+    /// are in the log from then on, and in the state when their entries are applied or
+    /// [`Machine::install`] is called. `from` is the number of the first: false when the log has
+    /// grown meanwhile and they are not the next ones any more.
+    pub(crate) fn take_records(&self, from: u64, records: &[Vec<u8>]) -> Result<bool, Fault> {
+        let mut expected = self.expected.lock();
+        let mut ledger = self.ledger.lock();
+        if ledger.size() != from {
+            return Ok(false);
+        }
+        ledger.append(records)?;
+        expected.extend(records.iter().cloned());
+        Ok(true)
     }
 
-    /// Brings the state to the end of the log; `entry` is where the sealed store stands.
+    /// Takes up what is described; log and store have it already.
+    fn take_up(&self, described: &Described) -> Result<(), MachineFault> {
+        let size = described.size;
+        let root = self.ledger.lock().root_at(size);
+        let root = root.map_err(|e| MachineFault(e.to_string()))?;
+        if root.0 != *described.root.as_bytes() {
+            return Err(MachineFault(format!(
+                "the cluster log here has another root at {size} records than the others'"
+            )));
+        }
+        self.adopt(described.entry)
+    }
+
+    /// Brings the state to the end of `entry`, from the log; the sealed store is there already.
     pub(crate) fn adopt(&self, entry: u64) -> Result<(), MachineFault> {
         let fault = |e: &dyn std::fmt::Display| MachineFault(e.to_string());
         let mut turn = self.turn.lock();
+        if turn.entry >= entry {
+            return Ok(());
+        }
         let reader = {
             let mut ledger = self.ledger.lock();
             ledger.sync().map_err(|e| fault(&e))?;
@@ -481,9 +518,10 @@ impl LedgerMachine {
                 expected.push_back(bytes);
             }
         }
+        self.store.advance(entry).map_err(|e| fault(&e))?;
+        turn.entry = entry;
+        let size = state.records();
         drop(state);
-        turn.entry = turn.entry.max(entry);
-        let size = reader.size();
         self.progress
             .send_modify(|progress| (progress.size, progress.urgent) = (size, size));
         Ok(())

@@ -392,6 +392,41 @@ impl SealedStore {
         })
     }
 
+    /// Puts entries of another member's store over those here: its bytes count, and what was
+    /// destroyed on either side stays destroyed. The index stays. Not durable before the next
+    /// [`SealedStore::flush`].
+    pub fn merge(&self, entries: &[StoreEntry]) -> Result<(), StoreFault> {
+        let _writer = self.writer.lock();
+        let mut transaction = self.database.begin_write().map_err(failed)?;
+        transaction
+            .set_durability(Durability::None)
+            .map_err(failed)?;
+        {
+            let mut tables = Tables::open(&transaction)?;
+            for entry in entries {
+                match entry {
+                    StoreEntry::Live { uid, sealed } => tables.replace(uid, sealed)?,
+                    StoreEntry::Tombstone { uid, index } => tables.delete(uid, *index)?,
+                }
+            }
+        }
+        self.commit(transaction, self.applied_index())
+    }
+
+    /// Says, durably, that everything up to the log entry `index` is in the store.
+    pub fn advance(&self, index: u64) -> Result<(), StoreFault> {
+        let _writer = self.writer.lock();
+        if index <= self.applied_index() {
+            return Ok(());
+        }
+        let mut transaction = self.database.begin_write().map_err(failed)?;
+        transaction.set_quick_repair(true);
+        write_progress(&transaction, APPLIED, &index.to_be_bytes())?;
+        self.commit(transaction, index)?;
+        self.durable.store(index, Ordering::Release);
+        Ok(())
+    }
+
     /// Replaces the content by a snapshot that ends at `index`, durably. Tombstones of both sides
     /// stay: what was destroyed here is not brought back by a snapshot that still holds it.
     pub fn install<I>(&self, index: u64, entries: I) -> Result<(), StoreFault>
@@ -626,6 +661,17 @@ impl<'t> Tables<'t> {
                 .map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Puts the bytes of another member in the place of those here, if there are any.
+    fn replace(&mut self, uid: &Uid, sealed: &[u8]) -> Result<(), StoreFault> {
+        let old = self.sealed.get(uid.as_bytes()).map_err(failed)?;
+        let old = old.map(|old| old.value().to_vec());
+        match old {
+            Some(old) if old != sealed => self.exchange(uid, &old, sealed),
+            Some(_) => Ok(()),
+            None => self.put(uid, sealed),
+        }
     }
 
     /// Puts re-sealed bytes in the place of the old ones.

@@ -65,11 +65,13 @@ impl Machine for Recorder {
         Ok(commands.iter().map(|c| c.bytes.clone()).collect())
     }
 
-    fn make_durable(&self) -> Result<Vec<u8>, MachineFault> {
-        let history = self.history.lock().clone();
-        let length = history.len();
-        *self.durable.lock() = history;
-        crate::codec::to_vec(&length).map_err(Self::fault)
+    fn describe(&self) -> Result<Vec<u8>, MachineFault> {
+        crate::codec::to_vec(&self.history.lock().len()).map_err(Self::fault)
+    }
+
+    fn make_durable(&self) -> Result<(), MachineFault> {
+        *self.durable.lock() = self.history.lock().clone();
+        Ok(())
     }
 
     fn fetch(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
@@ -98,6 +100,9 @@ impl Machine for Recorder {
     fn install(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
         Box::pin(async move {
             let length: usize = crate::codec::from_slice(&description).map_err(Self::fault)?;
+            if self.history.lock().len() >= length {
+                return Ok(());
+            }
             let fetched = match length {
                 0 => Some(History::new()),
                 _ => self

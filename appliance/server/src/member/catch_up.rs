@@ -90,18 +90,17 @@ fn unexpected(question: &'static str, answer: Answer) -> CatchUpFault {
     CatchUpFault::Answer { question, reason }
 }
 
-/// Brings a machine to what is described.
-pub(crate) async fn install(
+/// Fetches what a machine lacks of what is described. It counts only when it is installed.
+pub(crate) async fn fetch(
     machine: &LedgerMachine,
     source: &dyn Source,
     described: &Described,
 ) -> Result<(), CatchUpFault> {
-    if machine.entry() >= described.entry && machine.ledger().size() >= described.size {
-        return check_prefix(machine, described);
-    }
     fetch_records(machine, source, described).await?;
-    fetch_store(machine, source, described.entry).await?;
-    machine.adopt(described.entry).map_err(disk)
+    if machine.entry() < described.entry {
+        merge_store(machine, source, described.entry).await?;
+    }
+    Ok(())
 }
 
 /// Everything described is here already; it must be the same.
@@ -157,8 +156,13 @@ async fn fetch_records(
         {
             return Err(root);
         }
-        machine.take_records(&records).map_err(disk)?;
-        (size, frontier) = (to, after);
+        if machine.take_records(size, &records).map_err(disk)? {
+            (size, frontier) = (to, after);
+        } else {
+            // Entries were applied meanwhile; go on behind them.
+            let ledger = machine.ledger();
+            (size, frontier) = (ledger.size(), ledger.frontier());
+        }
         if told.elapsed() >= PROGRESS_INTERVAL {
             let (had, all) = (size - begun, described.size - begun);
             tracing::info!("catching up: {had} of {all} records");
@@ -190,6 +194,58 @@ async fn check_continuation(
     let target = ledger::Hash(*described.root.as_bytes());
     verify_consistency(size, &root, described.size, &target, &proof)
         .map_err(|_| CatchUpFault::Fork { size })
+}
+
+/// Puts the entries of another member's sealed store over those here, durably. They may be newer
+/// than `entry`: what came later is applied again, and what was destroyed stays destroyed.
+async fn merge_store(
+    machine: &LedgerMachine,
+    source: &dyn Source,
+    entry: u64,
+) -> Result<(), CatchUpFault> {
+    let mut after: Option<Uid> = None;
+    loop {
+        let (page, last) = ask_page(source, entry, after).await?;
+        let end = page.is_empty();
+        let (store, ledger_machine) = (machine.store().clone(), machine);
+        if end {
+            // The store must never know of an entry that the log has lost.
+            ledger_machine.ledger().sync().map_err(disk)?;
+        }
+        let written = tokio::task::spawn_blocking(move || {
+            store.merge(&page)?;
+            if end { store.flush().map(drop) } else { Ok(()) }
+        });
+        written.await.map_err(disk)?.map_err(disk)?;
+        if end {
+            return Ok(());
+        }
+        after = last;
+    }
+}
+
+/// One page of another member's sealed store, and its last identifier.
+async fn ask_page(
+    source: &dyn Source,
+    entry: u64,
+    after: Option<Uid>,
+) -> Result<(Vec<StoreEntry>, Option<Uid>), CatchUpFault> {
+    let entries = match source.ask(&Question::StorePage { after, entry }).await? {
+        Answer::Entries(entries) => entries,
+        other => return Err(unexpected("for objects", other)),
+    };
+    let last = entries.last().map(|entry| entry.uid);
+    let page = entries.into_iter().map(|entry| match entry.sealed {
+        Some(sealed) => StoreEntry::Live {
+            uid: entry.uid,
+            sealed: sealed.into_vec(),
+        },
+        None => StoreEntry::Tombstone {
+            uid: entry.uid,
+            index: 0,
+        },
+    });
+    Ok((page.collect(), last))
 }
 
 /// Fetches the sealed store page by page. It may be newer than `entry`: what came later is applied
@@ -238,25 +294,9 @@ async fn send_pages(
 ) -> Result<(), CatchUpFault> {
     let mut after: Option<Uid> = None;
     loop {
-        let entries = match source.ask(&Question::StorePage { after, entry }).await? {
-            Answer::Entries(entries) => entries,
-            other => return Err(unexpected("for objects", other)),
-        };
-        after = entries.last().map(|entry| entry.uid).or(after);
-        let end = entries.is_empty();
-        let page = entries
-            .into_iter()
-            .map(|entry| match entry.sealed {
-                Some(sealed) => StoreEntry::Live {
-                    uid: entry.uid,
-                    sealed: sealed.into_vec(),
-                },
-                None => StoreEntry::Tombstone {
-                    uid: entry.uid,
-                    index: 0,
-                },
-            })
-            .collect();
+        let (page, last) = ask_page(source, entry, after).await?;
+        let end = page.is_empty();
+        after = last;
         if pages.send(page).await.is_err() {
             return Err(disk("the sealed store took no more entries"));
         }
