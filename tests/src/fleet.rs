@@ -380,6 +380,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// From now on the node of this machine does not belong to the cluster.
+    pub fn give_up(&mut self, number: u8) {
+        self.seat_mut(number).is_member = false;
+    }
+
     /// Stops a node in its tracks: it holds its sockets and answers nobody.
     pub fn stop(&mut self, number: u8) -> Result<()> {
         self.signal(number, Signal::SIGSTOP)?;
