@@ -1,0 +1,73 @@
+//! The cluster as it ships under simulated hosts, network and disks: see `tests::storm`.
+//!
+//! `STRONGROOM_ROUNDS` says how many seeds, `STRONGROOM_SEED` which one alone.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails has to say how")]
+
+use std::time::Instant;
+use tests::storm::chronicle::Figures;
+use tests::storm::run::{Setting, run};
+
+/// Seeds of a plain run and of a full one.
+const SEEDS: (u64, u64) = (50, 2_000);
+
+fn again(seed: u64) -> String {
+    format!("STRONGROOM_SEED={seed} cargo test --profile sim -p tests --test storm -- --nocapture")
+}
+
+/// Runs the seeds on as many threads as there are processors, each seed on one.
+fn run_all(seeds: std::ops::Range<u64>) -> (Figures, Vec<String>) {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let of_thread = |thread: u64| {
+        let seeds = seeds.clone().filter(move |seed| seed % threads == thread);
+        move || {
+            let (mut figures, mut failures) = (Figures::default(), Vec::new());
+            for seed in seeds {
+                let run = run(Setting::of(seed));
+                figures.add(&run.figures);
+                failures.extend(run.demand(&again(seed)).err().map(|e| e.to_string()));
+            }
+            (figures, failures)
+        }
+    };
+    let running: Vec<_> = (0..threads).map(|thread| std::thread::spawn(of_thread(thread))).collect();
+    let (mut all, mut failures) = (Figures::default(), Vec::new());
+    for thread in running {
+        let (figures, failed) = thread.join().unwrap();
+        all.add(&figures);
+        failures.extend(failed);
+    }
+    (all, failures)
+}
+
+#[test]
+fn every_seed_keeps_every_promise() {
+    if let Ok(seed) = std::env::var("STRONGROOM_SEED") {
+        let seed = seed.parse().unwrap();
+        let run = run(Setting::of(seed));
+        run.trace.iter().for_each(|line| println!("{line}"));
+        run.demand(&again(seed)).unwrap();
+        return;
+    }
+    let begun = Instant::now();
+    let seeds = tests::bound("STRONGROOM_ROUNDS", SEEDS.0, SEEDS.1);
+    let (figures, failures) = run_all(0..seeds);
+    let took = begun.elapsed().as_secs_f64();
+    println!("{seeds} seeds in {took:.1} s: {figures:?}");
+    assert!(failures.is_empty(), "{} of {seeds} seeds:\n{}", failures.len(), failures.join("\n\n"));
+    // A storm in which little happens proves little.
+    assert!(figures.answered > 60 * seeds, "{figures:?}");
+    assert!(figures.faults > 4 * seeds, "{figures:?}");
+    assert!(figures.reigns > 2 * seeds, "{figures:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in [1, 2, 3] {
+        let (one, other) = (run(Setting::of(seed)), run(Setting::of(seed)));
+        let differs = one.trace.iter().zip(&other.trace).position(|(a, b)| a != b);
+        if let Some(line) = differs {
+            panic!("seed {seed}, line {line}:\n{}\n{}", one.trace[line], other.trace[line]);
+        }
+        assert_eq!(one.trace.len(), other.trace.len(), "seed {seed}");
+    }
+}
