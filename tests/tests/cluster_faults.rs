@@ -17,6 +17,7 @@ mod checks;
 mod faults;
 
 use anyhow::{Context, Result, ensure};
+use checks::Reads;
 use faults::{Case, Fault};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ struct Trial {
     clock: i64,
     /// What was verified so far, for the next bundle to continue.
     memory: tempfile::TempDir,
+    /// What the access logs said after the round before.
+    reads: Reads,
 }
 
 impl Trial {
@@ -66,6 +69,7 @@ impl Trial {
             deck: Vec::new(),
             clock: 0,
             memory: tempfile::tempdir()?,
+            reads: Reads::default(),
         })
     }
 
@@ -98,6 +102,7 @@ impl Trial {
 
     fn play(&mut self, case: &mut Case) -> Result<()> {
         case.prepare(&mut self.fleet)?;
+        let since = self.work.now();
         let running = self.work.begin(&mut self.dice)?;
         sleep(CALM);
         let played = case.play(&mut self.fleet, &mut self.dice, &mut self.clock);
@@ -109,16 +114,24 @@ impl Trial {
         if case.fault.loses_access_log() {
             self.work.forgive(case.victim);
         }
+        self.check(since).with_context(|| self.fleet.tails())
+    }
+
+    /// What clients saw and what logs say. Every Get must be of the present here; Locate and Get
+    /// Attributes may be of the past where there is no quorum, if the log says so.
+    fn check(&mut self, since: u64) -> Result<()> {
         let members = self.fleet.members();
-        let judged = self.work.judge(&members, &mut self.dice, SAMPLE);
-        judged.with_context(|| self.fleet.tails())?;
-        let releases = checks::bundles(&self.fleet, self.memory.path())?;
-        checks::every_release_is_recorded(self.work.served(), &releases)?;
-        let stale = &releases.stale;
+        self.work.look_at_all(&members, &mut self.dice, SAMPLE)?;
+        let reads = checks::bundles(&self.fleet, self.memory.path())?;
+        let stale = reads.stale_since(&self.reads);
         ensure!(
-            stale.is_empty(),
+            stale.gets.is_empty(),
             "served from the past although that is off: {stale:?}"
         );
+        self.work.allow_stale(since, &stale);
+        self.work.judge()?;
+        checks::every_release_is_recorded(self.work.served(), &reads)?;
+        self.reads = reads;
         Ok(())
     }
 }

@@ -32,7 +32,10 @@ impl Trial {
         work.end(running)?;
         let node = self.site.start()?;
         work.set_endpoints(endpoints(&node));
-        let judged = work.judge(&[1], dice, 20).with_context(|| node.tail());
+        let looked = work.look_at_all(&[1], dice, 20);
+        let judged = looked
+            .and_then(|()| work.judge())
+            .with_context(|| node.tail());
         let counts = work.counts();
         self.work = Some(work);
         node.kill()?;

@@ -233,7 +233,7 @@ fn payload(object: &str, uid: &str, ask: &Ask) -> RequestPayload {
         }),
         Ask::Destroy => destroy_request(uid),
         Ask::Get | Ask::StaleGet => get_request(uid),
-        Ask::Locate => RequestPayload::Locate(LocateRequest {
+        Ask::Locate | Ask::StaleLocate => RequestPayload::Locate(LocateRequest {
             maximum_items: None,
             offset_items: None,
             storage_status_mask: None,
@@ -249,10 +249,12 @@ fn payload(object: &str, uid: &str, ask: &Ask) -> RequestPayload {
             current: None,
             new: register(text),
         }),
-        Ask::ReadAttribute => RequestPayload::GetAttributes(GetAttributesRequest {
-            unique_identifier,
-            names: vec![AttributeName::Standard(REGISTER)],
-        }),
+        Ask::ReadAttribute | Ask::StaleReadAttribute => {
+            RequestPayload::GetAttributes(GetAttributesRequest {
+                unique_identifier,
+                names: vec![AttributeName::Standard(REGISTER)],
+            })
+        }
     }
 }
 

@@ -73,6 +73,17 @@ pub struct Work {
     counts: Counts,
 }
 
+/// Reads that nodes answered from their past, as their access logs say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// Get: node and identifier.
+    pub gets: BTreeSet<(u8, String)>,
+    /// Get Attributes: node and identifier.
+    pub attributes: BTreeSet<(u8, String)>,
+    /// Locate: node; its record names no objects.
+    pub locates: BTreeSet<u8>,
+}
+
 /// A load at work.
 #[derive(Debug)]
 pub struct Running {
@@ -209,16 +220,13 @@ impl Work {
     }
 
     /// Looks at every key that was touched since the last judgement, and at up to `sample` older
-    /// ones, through each of these nodes; then judges all of them by linearizability.
+    /// ones, through each of these nodes.
     ///
     /// # Errors
-    /// A node that does not answer, or the shortest part of a history that no order explains.
-    pub fn judge(&mut self, nodes: &[u8], dice: &mut Dice, sample: usize) -> Result<()> {
-        let older: Vec<_> = self
-            .history
-            .keys()
-            .filter(|k| !self.touched.contains(*k))
-            .collect();
+    /// A node that does not answer although nothing is wrong with it.
+    pub fn look_at_all(&mut self, nodes: &[u8], dice: &mut Dice, sample: usize) -> Result<()> {
+        let untouched = |name: &&String| !self.touched.contains(*name);
+        let older: Vec<_> = self.history.keys().filter(untouched).collect();
         let older: Vec<_> = (0..sample.min(older.len()))
             .filter_map(|_| dice.pick(&older).map(|name| (*name).clone()))
             .collect();
@@ -227,8 +235,6 @@ impl Work {
         for node in nodes {
             self.look(*node, &objects)?;
         }
-        self.judge_history()?;
-        self.touched.clear();
         Ok(())
     }
 
@@ -253,33 +259,45 @@ impl Work {
         looked
     }
 
-    /// Judges the histories of everything touched since the last judgement.
+    /// Judges the history of everything touched since the last judgement by linearizability.
     ///
     /// # Errors
     /// The shortest part of a history that no order explains.
-    pub fn judge_history(&self) -> Result<()> {
+    pub fn judge(&mut self) -> Result<()> {
         let touched = |(name, _): &(&String, _)| self.touched.contains(*name);
         let part = self.history.iter().filter(touched);
         let part = part.map(|(name, operations)| (name.clone(), operations.clone()));
-        check(&KeyLife, &part.collect()).demand()
+        check(&KeyLife, &part.collect()).demand()?;
+        self.touched.clear();
+        Ok(())
     }
 
-    /// Marks Gets that a node's own access log says were answered from its past: `stale` names
-    /// nodes and identifiers. Such a Get is held to serving the right bytes, not the present state.
-    pub fn allow_stale(&mut self, stale: &BTreeSet<(u8, String)>) {
+    /// Marks reads since `since` (nanoseconds of the history) that a node's own access log says were
+    /// answered from its past. Those are held to what was once true, not to the present.
+    pub fn allow_stale(&mut self, since: u64, stale: &Stale) {
         for (object, operations) in &mut self.history {
-            let Some(uid) = self.uids.get(object) else {
-                continue;
-            };
-            for operation in operations.iter_mut().filter(|o| o.ask == Ask::Get) {
-                let is_stale = stale
-                    .iter()
-                    .any(|(node, of)| of == uid && operation.place == format!("node {node}"));
+            let uid = self.uids.get(object);
+            for operation in operations.iter_mut().filter(|o| o.call >= since) {
+                let at = |node: &u8| operation.place == format!("node {node}");
+                let is_of = |(node, of): &(u8, String)| Some(of) == uid && at(node);
+                let (ask, is_stale) = match operation.ask {
+                    Ask::Get => (Ask::StaleGet, stale.gets.iter().any(is_of)),
+                    Ask::ReadAttribute => {
+                        (Ask::StaleReadAttribute, stale.attributes.iter().any(is_of))
+                    }
+                    Ask::Locate => (Ask::StaleLocate, stale.locates.iter().any(at)),
+                    _ => continue,
+                };
                 if is_stale {
-                    operation.ask = Ask::StaleGet;
+                    operation.ask = ask;
                 }
             }
         }
+    }
+
+    /// Nanoseconds since the history began.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).expect("a test takes less than 500 years")
     }
 
     /// How often each key was served by each node, as clients know it.

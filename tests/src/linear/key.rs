@@ -27,12 +27,31 @@ pub enum Ask {
     StaleGet,
     /// Locate by name.
     Locate,
+    /// Locate of a node that answered from its own past and said so in its log.
+    StaleLocate,
     /// Add Attribute: the register, which must not be there yet.
     AddAttribute(String),
     /// Modify Attribute: the register, which must be there.
     ModifyAttribute(String),
     /// Get Attributes: the register.
     ReadAttribute,
+    /// Get Attributes of a node that answered from its own past and said so in its log.
+    StaleReadAttribute,
+}
+
+impl Ask {
+    /// True for what changes nothing.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Self::Get | Self::Locate | Self::ReadAttribute) || self.is_stale()
+    }
+
+    /// True for a read that need not be of the present.
+    pub fn is_stale(&self) -> bool {
+        matches!(
+            self,
+            Self::StaleGet | Self::StaleLocate | Self::StaleReadAttribute
+        )
+    }
 }
 
 /// What came back.
@@ -115,9 +134,7 @@ impl Model for KeyLife {
             (Some(key), Ask::Create) => {
                 (*answer == Answer::Refused(Refusal::NameTaken)).then(|| Some(key.clone()))
             }
-            (Some(key), Ask::Get | Ask::StaleGet | Ask::Locate | Ask::ReadAttribute) => {
-                read(key, ask, answer).map(Some)
-            }
+            (Some(key), _) if ask.is_read() => read(key, ask, answer).map(Some),
             (Some(key), _) => match changed(key, ask) {
                 Ok(after) => (*answer == Answer::Done).then_some(Some(after)),
                 Err(refusal) => (*answer == Answer::Refused(refusal)).then(|| Some(key.clone())),
@@ -134,10 +151,7 @@ impl Model for KeyLife {
     }
 
     fn only_reads(&self, ask: &Ask) -> bool {
-        matches!(
-            ask,
-            Ask::Get | Ask::StaleGet | Ask::Locate | Ask::ReadAttribute
-        )
+        ask.is_read()
     }
 
     fn left_alone(&self, ask: &Ask, answer: &Answer) -> bool {
@@ -158,7 +172,9 @@ fn before_create(ask: &Ask, answer: &Answer) -> Option<Option<Key>> {
     match (ask, answer) {
         (Ask::Create, Answer::Created(uid)) => Some(Some(new_key(Some(uid.clone())))),
         (Ask::Create, _) => None,
-        (Ask::Locate, Answer::Located(found)) => found.is_empty().then_some(None),
+        (Ask::Locate | Ask::StaleLocate, Answer::Located(found)) => {
+            found.is_empty().then_some(None)
+        }
         (_, Answer::Refused(Refusal::NotFound)) => Some(None),
         _ => None,
     }
@@ -173,10 +189,12 @@ fn read(key: &Key, ask: &Ask, answer: &Answer) -> Option<Key> {
         (Ask::Get | Ask::StaleGet, Answer::Refused(Refusal::Destroyed)) => {
             is_destroyed.then(|| key.clone())
         }
-        // A node that is behind may not know the key yet.
-        (Ask::StaleGet, Answer::Refused(Refusal::NotFound)) => Some(key.clone()),
+        // A node that is behind may not know the key yet, or any value that it had since.
+        (_, Answer::Refused(Refusal::NotFound)) if ask.is_stale() => Some(key.clone()),
+        (Ask::StaleReadAttribute, Answer::Attribute(_)) => Some(key.clone()),
+        (Ask::StaleLocate, Answer::Located(found)) if found.is_empty() => Some(key.clone()),
         // Whether Locate names what is destroyed is for a storage status mask to say.
-        (Ask::Locate, Answer::Located(found)) => match found.as_slice() {
+        (Ask::Locate | Ask::StaleLocate, Answer::Located(found)) => match found.as_slice() {
             [] => is_destroyed.then(|| key.clone()),
             [uid] => learn_uid(key, uid),
             _ => None,
@@ -214,7 +232,7 @@ fn changed(key: &Key, ask: &Ask) -> Result<Key, Refusal> {
     let mut after = key.clone();
     match (ask, key.phase) {
         (Ask::Create, _) => return Err(Refusal::NameTaken),
-        (Ask::Get | Ask::StaleGet | Ask::Locate | Ask::ReadAttribute, _) => {}
+        _ if ask.is_read() => {}
         (_, Phase::Destroyed) => return Err(Refusal::Destroyed),
         (Ask::Activate, Phase::PreActive) => after.phase = Phase::Active,
         (Ask::Activate, _) => return Err(Refusal::WrongState),
@@ -230,6 +248,7 @@ fn changed(key: &Key, ask: &Ask) -> Result<Key, Refusal> {
             Some(_) => after.attribute = Some(value.clone()),
             None => return Err(Refusal::NoAttribute),
         },
+        _ => {}
     }
     Ok(after)
 }

@@ -312,6 +312,31 @@ fn life_cases() -> Vec<Case> {
             ],
         ),
         (
+            "a node that is behind may not find or know it yet",
+            true,
+            vec![
+                created(),
+                returned(1, 12, 14, Ask::StaleLocate, Answer::Located(vec![])),
+                returned(1, 15, 16, Ask::StaleGet, NOT_FOUND),
+                returned(1, 17, 18, Ask::StaleReadAttribute, NOT_FOUND),
+                returned(1, 19, 20, Ask::StaleReadAttribute, attribute("once")),
+            ],
+        ),
+        (
+            "but may not find another object",
+            false,
+            vec![
+                created(),
+                returned(
+                    1,
+                    12,
+                    14,
+                    Ask::StaleLocate,
+                    Answer::Located(vec!["v".into()]),
+                ),
+            ],
+        ),
+        (
             "but no other bytes",
             false,
             vec![

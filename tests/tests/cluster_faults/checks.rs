@@ -9,18 +9,51 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tests::fleet::Fleet;
+use tests::fleet::work::Stale;
 use tests::node::strongroom;
 
 /// How long a fleet whose faults are over may take to be one again.
 pub(crate) const AGREE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Keys released, by node and identifier, as the nodes' access logs say.
+/// What the access logs of all nodes say.
 #[derive(Debug, Default)]
-pub(crate) struct Releases {
-    /// All of them.
-    pub(crate) all: BTreeMap<(u8, String), u64>,
-    /// Those that were answered from the past.
-    pub(crate) stale: BTreeSet<(u8, String)>,
+pub(crate) struct Reads {
+    /// How often a node released a key, by node and identifier.
+    pub(crate) released: BTreeMap<(u8, String), u64>,
+    /// Reads answered from the past: how often each of them, told by node and record.
+    stale: BTreeMap<(u8, StaleRead), u64>,
+}
+
+/// What a record of a read from the past names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum StaleRead {
+    Get(String),
+    Attributes(String),
+    Locate,
+}
+
+impl Reads {
+    /// Reads from the past that came since the last look.
+    pub(crate) fn stale_since(&self, before: &Self) -> Stale {
+        let mut stale = Stale::default();
+        for (read, count) in &self.stale {
+            if before.stale.get(read).is_some_and(|known| known == count) {
+                continue;
+            }
+            match read.clone() {
+                (node, StaleRead::Get(uid)) => {
+                    stale.gets.insert((node, uid));
+                }
+                (node, StaleRead::Attributes(uid)) => {
+                    stale.attributes.insert((node, uid));
+                }
+                (node, StaleRead::Locate) => {
+                    stale.locates.insert(node);
+                }
+            }
+        }
+        stale
+    }
 }
 
 /// All nodes agree, and each one's state is that of a full replay of its log.
@@ -44,7 +77,7 @@ pub(crate) fn one_state(fleet: &mut Fleet) -> Result<()> {
 
 /// Exports from each node, verifies each, and proves with one memory that each log continues the
 /// one before, whichever node that was of. Gives what the access logs say.
-pub(crate) fn bundles(fleet: &Fleet, memory: &Path) -> Result<Releases> {
+pub(crate) fn bundles(fleet: &Fleet, memory: &Path) -> Result<Reads> {
     let bundle = |node| fleet.site(node).beside("bundle");
     let signers = memory.join("signers");
     let mut known = BTreeSet::new();
@@ -57,14 +90,14 @@ pub(crate) fn bundles(fleet: &Fleet, memory: &Path) -> Result<Releases> {
         known.extend(lines.lines().map(|line| format!("{line}\n")));
     }
     fs::write(&signers, known.into_iter().collect::<String>())?;
-    let mut releases = Releases::default();
+    let mut reads = Reads::default();
     for node in fleet.members() {
         verify(&bundle(node), &memory.join("verified.json"), &signers)
             .with_context(|| format!("the bundle of node {node}"))?;
-        read_releases(node, &bundle(node).join("access"), &mut releases)?;
+        read_access_log(node, &bundle(node).join("access"), &mut reads)?;
         fs::remove_dir_all(bundle(node))?;
     }
-    Ok(releases)
+    Ok(reads)
 }
 
 fn verify(bundle: &Path, memory: &Path, signers: &Path) -> Result<()> {
@@ -81,7 +114,7 @@ fn verify(bundle: &Path, memory: &Path, signers: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read_releases(node: u8, folder: &Path, releases: &mut Releases) -> Result<()> {
+fn read_access_log(node: u8, folder: &Path, reads: &mut Reads) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path
@@ -92,16 +125,28 @@ fn read_releases(node: u8, folder: &Path, releases: &mut Releases) -> Result<()>
         }
         for line in fs::read_to_string(&path)?.lines() {
             let record: Value = serde_json::from_str(line)?;
-            let Some(released) = find(&record, "Released") else {
-                continue;
-            };
-            let uid = released.get("uid").and_then(Value::as_str);
-            let uid = uid.with_context(|| format!("no uid in {line}"))?.to_owned();
-            if released.get("stale").is_some_and(|stale| !stale.is_null()) {
-                releases.stale.insert((node, uid.clone()));
-            }
-            *releases.all.entry((node, uid)).or_default() += 1;
+            read_record(node, &record, reads).with_context(|| format!("the record {line}"))?;
         }
+    }
+    Ok(())
+}
+
+fn read_record(node: u8, record: &Value, reads: &mut Reads) -> Result<()> {
+    let uid = |fields: &Value| {
+        let uid = fields.get("uid").and_then(Value::as_str);
+        uid.map(str::to_owned).context("it has no uid")
+    };
+    let is_stale = |fields: &Value| fields.get("stale").is_some_and(|stale| !stale.is_null());
+    let mut stale = |read| *reads.stale.entry((node, read)).or_default() += 1;
+    if let Some(fields) = find(record, "Released") {
+        if is_stale(fields) {
+            stale(StaleRead::Get(uid(fields)?));
+        }
+        *reads.released.entry((node, uid(fields)?)).or_default() += 1;
+    } else if let Some(fields) = find(record, "AttributesRead").filter(|f| is_stale(f)) {
+        stale(StaleRead::Attributes(uid(fields)?));
+    } else if find(record, "Located").is_some_and(is_stale) {
+        stale(StaleRead::Locate);
     }
     Ok(())
 }
@@ -121,11 +166,11 @@ fn find<'a>(document: &'a Value, key: &str) -> Option<&'a Value> {
 /// No audit, no key: what a client got from a node stands in that node's access log.
 pub(crate) fn every_release_is_recorded(
     served: &BTreeMap<(u8, String), u64>,
-    releases: &Releases,
+    reads: &Reads,
 ) -> Result<()> {
     for ((node, uid), count) in served {
-        let recorded = releases
-            .all
+        let recorded = reads
+            .released
             .get(&(*node, uid.clone()))
             .copied()
             .unwrap_or(0);
