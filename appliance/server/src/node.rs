@@ -102,7 +102,10 @@ impl Node {
             repairs: &repairs,
         };
         let place = mender.before_start(place).await?;
-        layout::write_file(&layout.running(), b"", 0o600)?;
+        if let Err(e) = layout::write_file(&layout.running(), b"", 0o600) {
+            // On a full disk, too, existing keys are served; the next start looks less closely.
+            tracing::warn!("{}: {e}", layout.running().display());
+        }
         let parts = assemble(&layout, vault.clone(), &place).await?;
         // With what was repaired while the log was opened.
         let repairs = Repairs::open(&layout);

@@ -482,13 +482,18 @@ impl SealedStore {
     /// helps; not so when the disk fails.
     pub fn is_damaged(fault: &StoreFault) -> bool {
         match fault {
-            StoreFault::Database(fault) => matches!(
-                **fault,
+            StoreFault::Database(fault) => match &**fault {
                 redb::Error::Corrupted(_)
-                    | redb::Error::UpgradeRequired(_)
-                    | redb::Error::TableTypeMismatch { .. }
-                    | redb::Error::TypeDefinitionChanged { .. }
-            ),
+                | redb::Error::UpgradeRequired(_)
+                | redb::Error::TableTypeMismatch { .. }
+                | redb::Error::TypeDefinitionChanged { .. } => true,
+                // A head that is none, or a file that ends too soon.
+                redb::Error::Io(e) => matches!(
+                    e.kind(),
+                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+                ),
+                _ => false,
+            },
             StoreFault::Progress => true,
             _ => false,
         }

@@ -90,6 +90,9 @@ pub(super) async fn directory(engine: Arc<Engine>, colleagues: Colleagues, place
             tracing::error!("the other members say that this node was removed; it serves no more");
             engine.contact().expel();
         }
+        engine
+            .soundness()
+            .set_fault("membership", refused_by(&colleagues));
         if let Err(e) = arrive(&engine, &place_file) {
             tracing::warn!("{}: {e}", place_file.display());
         }
@@ -118,6 +121,26 @@ fn is_let_go(colleagues: &Colleagues) -> bool {
     let refused = colleagues.peers().counters().refused_there;
     let is = |code| refused.get(code).is_some_and(|times| *times > 0);
     is("removed_member") || is("other_lineage")
+}
+
+/// What the others say against this node, if they refuse it: it must not look as if nothing were
+/// wrong.
+fn refused_by(colleagues: &Colleagues) -> Option<String> {
+    let peers = colleagues.peers();
+    if peers
+        .counters()
+        .refused_there
+        .values()
+        .all(|times| *times == 0)
+    {
+        return None;
+    }
+    let refused = peers.health().into_iter().filter_map(|peer| {
+        let why = peer.last_refusal?;
+        Some(format!("node {} refuses this node: {why}", peer.node))
+    });
+    let refused: Vec<String> = refused.collect();
+    (!refused.is_empty()).then(|| refused.join("; "))
 }
 
 /// A node that came back under a new number is a member like all others once it has caught up.

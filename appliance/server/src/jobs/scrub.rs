@@ -89,17 +89,24 @@ pub(super) async fn run(
 async fn settle(engine: &Arc<Engine>, layout: &Layout) {
     let seen = engine.machine().store().durable_index();
     while layout.again().exists() {
-        if engine.machine().entry() >= seen {
-            let machine = engine.machine().clone();
-            let durable =
-                tokio::task::spawn_blocking(move || cluster::Machine::make_durable(&*machine));
-            match durable.await {
-                Ok(Ok(_)) => drop(std::fs::remove_file(layout.again())),
-                Ok(Err(e)) => tracing::error!("after a repair of the cluster log: {e}"),
-                Err(_) => return,
-            }
+        if engine.machine().entry() >= seen && make_durable(engine).await {
+            drop(std::fs::remove_file(layout.again()));
         }
         tokio::time::sleep(TRY_INTERVAL).await;
+    }
+}
+
+/// Makes what was repaired durable; false when that failed.
+async fn make_durable(engine: &Arc<Engine>) -> bool {
+    let machine = engine.machine().clone();
+    let work = move || cluster::Machine::make_durable(&*machine);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(e)) => {
+            tracing::error!("what was repaired is not durable yet: {e}");
+            false
+        }
+        Err(_) => false,
     }
 }
 
@@ -121,6 +128,9 @@ pub(super) async fn look(
         Ok(cared) => {
             findings.objects = cared.sound;
             findings.repaired = cared.repaired;
+            if cared.repaired > 0 {
+                make_durable(engine).await;
+            }
             repairs.add("sealed store", cared.repaired);
             let fault = (!cared.lost.is_empty()).then(|| cared.complaint());
             engine.soundness().set_fault("sealed store", fault);

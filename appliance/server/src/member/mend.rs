@@ -218,8 +218,13 @@ impl Mender<'_> {
         // too. What comes after is carried out again from the Raft log.
         let complete = last_entry(machine)?.saturating_sub(1);
         let entry = complete.max(folder.snapshot_entry.unwrap_or(0));
-        let helpers = Helpers::of(self.vault, place)?;
-        catch_up::fetch_store(machine, &helpers, entry).await?;
+        if holds_keys(machine, place.id())? {
+            let helpers = Helpers::of(self.vault, place)?;
+            catch_up::fetch_store(machine, &helpers, entry).await?;
+        } else {
+            // A witness keeps nothing in it but how far it came.
+            machine.store().install(entry, [])?;
+        }
         std::fs::remove_file(&mark)?;
         self.repairs.add("sealed store, whole", 1);
         Ok(true)
@@ -265,6 +270,16 @@ pub(crate) fn carry_out_again(layout: &Layout) -> anyhow::Result<Option<u64>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("reading {}", file.display())),
     }
+}
+
+/// Whether a node holds keys, by the whole log: the machine's state is behind it.
+fn holds_keys(machine: &LedgerMachine, node: NodeId) -> anyhow::Result<bool> {
+    let mut state = State::default();
+    for record in machine.reader().iter_from(0) {
+        state.evolve(&codec::from_slice::<Record>(&record?)?);
+    }
+    let me = state.node(node);
+    Ok(me.is_none_or(|me| me.role.holds_keys()))
 }
 
 /// Entry of the last record; 0 in an empty log.

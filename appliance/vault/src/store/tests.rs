@@ -413,3 +413,107 @@ proptest! {
         prop_assert_eq!(store.epoch_counts().unwrap(), plain.epoch_counts().unwrap());
     }
 }
+
+#[test]
+fn a_repair_puts_entries_right_and_counts_them_again() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let batch = [
+        put(1, 7, "damaged"),
+        put(2, 1, "b"),
+        put(3, 1, "left behind"),
+    ];
+    store.apply(1, &batch).unwrap();
+    store.apply(2, &[put(4, 1, "x"), delete(4)]).unwrap();
+    let changed = store.repair(&[
+        (uid(1), Some(sealed(1, "a"))),
+        (uid(3), None),
+        // Destroyed meanwhile: it stays so.
+        (uid(4), Some(sealed(1, "x"))),
+        // Was not there at all.
+        (uid(5), Some(sealed(1, "e"))),
+    ]);
+    assert_eq!(changed.unwrap(), 3);
+    assert_eq!(store.get(&uid(1)).unwrap(), Some(sealed(1, "a")));
+    assert_eq!(store.get(&uid(5)).unwrap(), Some(sealed(1, "e")));
+    for gone in [3, 4] {
+        assert_eq!(store.get(&uid(gone)).unwrap(), None);
+        assert!(store.is_destroyed(&uid(gone)).unwrap());
+    }
+    let counts = store.epoch_counts().unwrap();
+    assert_eq!(counts, BTreeMap::from([(Epoch(1), 3)]));
+    assert_eq!(store.applied_index(), 2, "a repair is no entry");
+    store.flush().unwrap();
+    drop(store);
+    assert_eq!(folder.open().get(&uid(1)).unwrap(), Some(sealed(1, "a")));
+    let malformed = folder.open().repair(&[(uid(6), Some(vec![1]))]);
+    assert!(matches!(malformed, Err(StoreFault::Malformed(_))));
+}
+
+#[test]
+fn a_whole_check_sees_damage_that_opening_passes_over() {
+    let folder = Folder::new();
+    assert!(
+        SealedStore::verify(&folder.path()).unwrap(),
+        "none is whole"
+    );
+    let store = folder.open();
+    let batch: Vec<StoreOp> = (0..200)
+        .map(|n| put(n, 1, &format!("text of {n}")))
+        .collect();
+    store.apply(1, &batch).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    assert!(SealedStore::verify(&folder.path()).unwrap());
+    let mut content = std::fs::read(folder.path()).unwrap();
+    let text = b"text of 77";
+    let places: Vec<usize> = (0..content.len() - text.len())
+        .filter(|at| content[*at..].starts_with(text))
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        content[at] ^= 1;
+    }
+    std::fs::write(folder.path(), &content).unwrap();
+    let fault = SealedStore::verify(&folder.path()).unwrap_err();
+    assert!(SealedStore::is_damaged(&fault), "{fault}");
+    let full = StoreFault::Database(Box::new(redb::Error::Io(std::io::Error::from(
+        std::io::ErrorKind::StorageFull,
+    ))));
+    assert!(!SealedStore::is_damaged(&full), "a full disk is no damage");
+}
+
+/// Whatever bit flips in the file of a stopped node, the whole check ends, and names damage as
+/// what it is; what it passes can be read from end to end.
+#[test]
+fn no_flipped_bit_goes_by_the_whole_check_or_ends_the_program() {
+    let folder = Folder::new();
+    let store = folder.open();
+    for n in 0..40 {
+        store
+            .apply(u64::from(n) + 1, &[put(n, 1, "some text of a key")])
+            .unwrap();
+    }
+    store.flush().unwrap();
+    let digest = store.digest().unwrap();
+    drop(store);
+    let whole = std::fs::read(folder.path()).unwrap();
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut seen = 0;
+    for at in (0..400).chain((400..=used).step_by(331)) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x20;
+        std::fs::write(folder.path(), &damaged).unwrap();
+        match SealedStore::verify(&folder.path()) {
+            Err(fault) => {
+                assert!(SealedStore::is_damaged(&fault), "byte {at}: {fault:?}");
+                seen += 1;
+            }
+            Ok(_) => match SealedStore::open(&folder.path()) {
+                Ok(store) => assert_eq!(store.digest().unwrap(), digest, "byte {at}"),
+                Err(fault) => assert!(SealedStore::is_damaged(&fault), "byte {at}: {fault:?}"),
+            },
+        }
+    }
+    assert!(seen > 0);
+}

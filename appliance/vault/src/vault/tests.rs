@@ -448,6 +448,18 @@ fn a_renewal_that_one_slot_refuses_changes_no_other() {
 }
 
 #[test]
+fn a_node_that_comes_back_signs_with_another_key() {
+    let node = Node::new();
+    let vault = node.initialise();
+    let old = vault.log_signer().unwrap().public_key();
+    let new = vault.renew_log_key().unwrap().public_key();
+    assert_ne!(old, new);
+    assert_eq!(vault.log_signer().unwrap().public_key(), new);
+    drop(vault);
+    assert_eq!(node.unlock().log_signer().unwrap().public_key(), new);
+}
+
+#[test]
 fn named_secrets_have_limits() {
     let node = Node::new();
     let vault = node.initialise();
