@@ -361,7 +361,8 @@ fn prepare_cluster(world: &mut World, ask: &Ask) {
             world.let_in(3, MemberRole::Voter);
         }
         Ask::ConfirmRemoved { node } => {
-            world.let_in(3, MemberRole::Voter);
+            // A member with keys would need a rotation first.
+            world.let_in(3, MemberRole::Witness);
             world.must(&operator(), Ask::RemoveNode { node: *node });
         }
         Ask::ReportDigest { .. } => {

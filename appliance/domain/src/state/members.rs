@@ -454,8 +454,8 @@ impl State {
     }
 }
 
-/// Whether a member that leaves takes keys with it: one that never was in full standing, or a
-/// witness, does not.
+/// Whether a member that leaves takes keys with it. A witness does not; a node that was let in does
+/// even when it never came to full standing, because it gets the KEKs with its admission.
 fn needs_rotation(node: &Node) -> bool {
-    node.role.holds_keys() && node.confirmed
+    node.role.holds_keys()
 }
