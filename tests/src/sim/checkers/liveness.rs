@@ -58,7 +58,8 @@ pub(super) fn converged(world: &World) -> Result<(), Violation> {
     let shown: Vec<_> = shown.collect();
     let (leader, term) = (world.order.leader, world.order.term);
     Err(broken(format!(
-        "no trouble is left, and the nodes do not come together: leader {leader:?}, term {term}, {}",
+        "no trouble is left, and the nodes do not come together: \
+         leader {leader:?}, term {term}, {}",
         shown.join("; ")
     )))
 }
