@@ -10,6 +10,7 @@ mod check;
 mod fuzz;
 mod sim;
 mod step;
+mod tied;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -43,11 +44,14 @@ enum Job {
     },
     /// Simulates clusters in one thread, in which everything goes wrong, each from its seed.
     Sim(sim::Options),
-    /// Measures speed as ratios to a bare TLS echo server; build with `--release`.
+    /// Measures speed as ratios to a bare TLS echo server, or (`bench cluster`) to one node.
     Bench(bench::Options),
     /// The echo server of the benchmark.
     #[command(hide = true)]
     Echo(bench::echo::Options),
+    /// A program that ends with the process that started it.
+    #[command(hide = true)]
+    Tied(tied::Options),
 }
 
 fn main() -> Result<()> {
@@ -56,6 +60,7 @@ fn main() -> Result<()> {
         Job::Sim(options) => sim::run(&options),
         Job::Bench(options) => bench::run(&options),
         Job::Echo(options) => bench::echo::run(&options),
+        Job::Tied(options) => Err(tied::run(&options)),
         Job::Fix => check::fix(),
         Job::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
     }

@@ -13,7 +13,7 @@ const WRITES: usize = 2000;
 
 /// What one writer reaches.
 pub(crate) struct Disk {
-    per_second: f64,
+    pub(crate) per_second: f64,
     p50: Duration,
     p99: Duration,
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use rustls::pki_types::ServerName;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,23 +16,32 @@ use tokio_rustls::client::TlsStream;
 /// Time before the counting begins: connections, caches, first growth of files.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// Kernel ticks per second in `/proc/PID/stat`.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Kernel ticks per second in `/proc/PID/stat` and `/proc/stat`.
+pub(crate) const TICKS_PER_SECOND: f64 = 100.0;
+
+/// In the answer to a single operation that succeeded: Result Status (0x42007f), an Enumeration of
+/// four bytes, Success (KMIP 1.4 §9.1.3.2.28).
+pub(crate) const SUCCESS: &[u8] = &[0x42, 0x00, 0x7f, 0x05, 0, 0, 0, 4, 0, 0, 0, 0];
 
 /// Whom to ask, and what.
 pub(crate) struct Target {
     pub(crate) to: SocketAddr,
-    pub(crate) pid: u32,
+    /// The processes whose CPU time is counted.
+    pub(crate) pids: Vec<u32>,
     pub(crate) request: Vec<u8>,
     pub(crate) tls: rustls::ClientConfig,
+    /// What a good answer contains; any answer is good when it is empty.
+    pub(crate) good: &'static [u8],
 }
 
 /// What was reached.
 pub(crate) struct Figures {
     pub(crate) per_second: f64,
     pub(crate) p50: Duration,
-    p99: Duration,
-    cpu_each: Duration,
+    pub(crate) p99: Duration,
+    pub(crate) cpu_each: Duration,
+    /// Answers that were no success; they count as nothing else.
+    pub(crate) refused: usize,
 }
 
 impl fmt::Display for Figures {
@@ -47,14 +57,28 @@ impl fmt::Display for Figures {
     }
 }
 
-/// One request after the other on connections that stay open.
+/// One request after the other on connections that stay open. Every answer must be good.
 pub(crate) fn keep_alive(target: &Target, connections: usize, time: Duration) -> Result<Figures> {
-    measure(target, connections, time, Stay::Open)
+    none_refused(spread(std::slice::from_ref(target), connections, time)?)
 }
 
-/// A new connection, with a full handshake, for every request.
+/// As [`keep_alive`], with the connections dealt out to several targets in turn; refusals are
+/// counted, for a cluster may refuse while it elects.
+pub(crate) fn spread(targets: &[Target], connections: usize, time: Duration) -> Result<Figures> {
+    measure(targets, connections, time, Stay::Open)
+}
+
+/// A new connection, with a full handshake, for every request. Every answer must be good.
 pub(crate) fn reconnect(target: &Target, time: Duration) -> Result<Figures> {
-    measure(target, 1, time, Stay::Reconnect)
+    let figures = measure(std::slice::from_ref(target), 1, time, Stay::Reconnect)?;
+    none_refused(figures)
+}
+
+fn none_refused(figures: Figures) -> Result<Figures> {
+    if figures.refused > 0 {
+        bail!("{} requests were refused", figures.refused);
+    }
+    Ok(figures)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -63,37 +87,48 @@ enum Stay {
     Reconnect,
 }
 
-fn measure(target: &Target, connections: usize, time: Duration, stay: Stay) -> Result<Figures> {
+fn measure(targets: &[Target], connections: usize, time: Duration, stay: Stay) -> Result<Figures> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let pids: BTreeSet<u32> = targets.iter().flat_map(|t| t.pids.clone()).collect();
+    let cpu_of_all = || {
+        pids.iter()
+            .map(|pid| cpu_time(*pid))
+            .sum::<Result<Duration>>()
+    };
     runtime.block_on(async {
-        let mut tls = target.tls.clone();
-        // Every reconnect is a first visit; resumption would measure something else.
-        tls.resumption = rustls::client::Resumption::disabled();
-        let connector = TlsConnector::from(Arc::new(tls));
         let begin = Instant::now() + WARM_UP;
         let end = begin + time;
         let mut loops = JoinSet::new();
-        for _ in 0..connections {
-            let (to, request) = (target.to, target.request.clone());
-            loops.spawn(one_loop(to, connector.clone(), request, begin, end, stay));
+        for target in targets.iter().cycle().take(connections) {
+            loops.spawn(one_loop(Visitor::of(target, stay), begin, end));
         }
         tokio::time::sleep_until(begin.into()).await;
-        let cpu_before = cpu_time(target.pid)?;
+        let cpu_before = cpu_of_all()?;
         tokio::time::sleep_until(end.into()).await;
-        let cpu = cpu_time(target.pid)?.saturating_sub(cpu_before);
-        let mut times = Vec::new();
+        let cpu = cpu_of_all()?.saturating_sub(cpu_before);
+        let mut seen = Seen::default();
         while let Some(done) = loops.join_next().await {
-            times.append(&mut done??);
+            let Seen { mut times, refused } = done??;
+            seen.times.append(&mut times);
+            seen.refused += refused;
         }
-        figures(times, time, cpu)
+        figures(seen, time, cpu)
     })
 }
 
-fn figures(mut times: Vec<Duration>, time: Duration, cpu: Duration) -> Result<Figures> {
+/// What one loop, or all, have seen.
+#[derive(Default)]
+struct Seen {
+    times: Vec<Duration>,
+    refused: usize,
+}
+
+fn figures(seen: Seen, time: Duration, cpu: Duration) -> Result<Figures> {
+    let Seen { mut times, refused } = seen;
     if times.is_empty() {
-        bail!("nothing was answered within {time:?}");
+        bail!("nothing was answered within {time:?}, {refused} requests refused");
     }
     times.sort_unstable();
     let at = |part: usize| {
@@ -107,6 +142,7 @@ fn figures(mut times: Vec<Duration>, time: Duration, cpu: Duration) -> Result<Fi
         p50: at(50),
         p99: at(99),
         cpu_each: cpu.div_f64(times.len() as f64),
+        refused,
     })
 }
 
@@ -118,29 +154,58 @@ async fn connect(to: SocketAddr, connector: &TlsConnector) -> Result<TlsStream<T
         .await?)
 }
 
-async fn one_loop(
+/// What one loop needs of its target.
+struct Visitor {
     to: SocketAddr,
     connector: TlsConnector,
     request: Vec<u8>,
-    begin: Instant,
-    end: Instant,
+    good: &'static [u8],
     stay: Stay,
-) -> Result<Vec<Duration>> {
-    let mut times = Vec::new();
-    let mut stream = connect(to, &connector).await?;
+}
+
+impl Visitor {
+    fn of(target: &Target, stay: Stay) -> Self {
+        let mut tls = target.tls.clone();
+        // Every reconnect is a first visit; resumption would measure something else.
+        tls.resumption = rustls::client::Resumption::disabled();
+        Self {
+            to: target.to,
+            connector: TlsConnector::from(Arc::new(tls)),
+            request: target.request.clone(),
+            good: target.good,
+            stay,
+        }
+    }
+
+    fn is_good(&self, answer: &[u8]) -> bool {
+        self.good.is_empty()
+            || answer
+                .windows(self.good.len())
+                .any(|part| part == self.good)
+    }
+}
+
+async fn one_loop(visitor: Visitor, begin: Instant, end: Instant) -> Result<Seen> {
+    let mut seen = Seen::default();
+    let mut stream = connect(visitor.to, &visitor.connector).await?;
     let mut answer = Vec::new();
     loop {
         let asked = Instant::now();
-        if stay == Stay::Reconnect {
-            stream = connect(to, &connector).await?;
+        if visitor.stay == Stay::Reconnect {
+            stream = connect(visitor.to, &visitor.connector).await?;
         }
-        exchange(&mut stream, &request, &mut answer).await?;
+        exchange(&mut stream, &visitor.request, &mut answer).await?;
         let answered = Instant::now();
         if answered >= end {
-            return Ok(times);
+            return Ok(seen);
         }
-        if asked >= begin {
-            times.push(answered - asked);
+        if asked < begin {
+            continue;
+        }
+        if visitor.is_good(&answer) {
+            seen.times.push(answered - asked);
+        } else {
+            seen.refused += 1;
         }
     }
 }
@@ -168,7 +233,7 @@ pub(crate) async fn exchange(
 }
 
 /// CPU time that a process has used, all threads.
-fn cpu_time(pid: u32) -> Result<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields = stat.rsplit_once(')').context("stat")?.1;
     let field = |n: usize| {

@@ -5,9 +5,11 @@
 //! * `drive`: the load, the same for both servers
 //! * `disk`: how often this disk can make a small write durable
 //! * `scale`: the same questions at 1,000, 100,000 and 1,000,000 objects
+//! * `cluster`: three nodes beside one: `cargo xtask bench cluster`
 //!
 //! Client and servers share the machine's cores, as they do for the baseline.
 
+mod cluster;
 mod disk;
 mod drive;
 pub(crate) mod echo;
@@ -33,12 +35,23 @@ pub(crate) struct Options {
     /// Also measure with up to so many objects (1,000, 100,000, 1,000,000).
     #[arg(long, default_value_t = 0, value_name = "OBJECTS")]
     scale: usize,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Measures three nodes beside one: rates, replication, fail-over, catch-up.
+    Cluster(cluster::Options),
 }
 
 /// Runs the benchmark and prints its tables.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if cfg!(debug_assertions) {
         return in_release(options);
+    }
+    if let Some(What::Cluster(options)) = &options.what {
+        return cluster::run(options);
     }
     println!("disk       {}", disk::durable_writes()?);
     let site = Site::new()?;
@@ -68,10 +81,15 @@ fn in_release(options: &Options) -> Result<()> {
         .current_dir(crate::root())
         .status()?;
     ensure!(built.success(), "the release build failed");
-    let measured = Command::new(crate::target_folder().join("release/xtask"))
-        .args(["bench", "--seconds", &options.seconds.to_string()])
-        .args(["--scale", &options.scale.to_string()])
-        .status()?;
+    let mut bench = Command::new(crate::target_folder().join("release/xtask"));
+    bench.arg("bench");
+    match &options.what {
+        None => bench
+            .args(["--seconds", &options.seconds.to_string()])
+            .args(["--scale", &options.scale.to_string()]),
+        Some(What::Cluster(cluster)) => bench.arg("cluster").args(cluster.arguments()),
+    };
+    let measured = bench.status()?;
     ensure!(measured.success(), "the benchmark did not come to its end");
     Ok(())
 }
@@ -96,12 +114,17 @@ fn traffic(node: &Node, time: Duration) -> Result<()> {
     let target = |to, pid, who: &Identity, request: &[u8]| -> Result<Target> {
         Ok(Target {
             to,
-            pid,
+            pids: vec![pid],
             request: request.to_vec(),
             tls: who.config(&[])?,
+            good: &[],
         })
     };
-    let ours = |request: &[u8]| target(node.kmip(), node.pid(), &identity, request);
+    let ours = |request: &[u8]| -> Result<Target> {
+        let good = drive::SUCCESS;
+        let ours = target(node.kmip(), node.pid(), &identity, request)?;
+        Ok(Target { good, ..ours })
+    };
     let base = |echo: &echo::Server, request: &[u8]| {
         target(echo.address, echo.pid(), &echo.identity(&identity), request)
     };

@@ -109,9 +109,10 @@ fn ask(node: &Node, size: usize) -> Result<(Figures, Figures)> {
     let target = |request| -> Result<Target> {
         Ok(Target {
             to: node.kmip(),
-            pid: node.pid(),
+            pids: vec![node.pid()],
             request,
             tls: identity.config(&[])?,
+            good: drive::SUCCESS,
         })
     };
     let get = drive::keep_alive(&target(message(get_request(uid)))?, ASKERS, TIME)?;
