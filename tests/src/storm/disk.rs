@@ -1,18 +1,16 @@
-//! The disk of a simulated node: turmoil's file system behind wires that can be cut.
+//! The disk of a simulated node: [`MemDisk`] behind wires that can be cut.
 //!
-//! What a power cut leaves is decided by turmoil: of what was not synced, names vanish and writes
-//! are torn at a block. Added here is what turmoil cannot do to one host at one time: a call that
-//! fails (its error rate holds for all hosts and for the whole run, so no phase could be calm), the
-//! end of a process without a last write, and bytes that rot while the node is down. Folders are
-//! durable as soon as they are made, as on [`ledger::MemDisk`], which has none.
+//! Not turmoil's file system, because that knows an open file by its name: a segment of our logs is
+//! opened, renamed and then written, which it answers with "no such file". Its error rate also
+//! holds for all hosts and the whole run, so no part of one could be calm. [`MemDisk`] loses at a
+//! power cut what was not synced, names too, and tears writes at sectors; added here are a call
+//! that fails, the end of a process without a last write, and bytes that rot while a node is down.
 
-use ledger::Disk;
 use ledger::disk::DiskFile;
+use ledger::{Disk, MemDisk};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use turmoil::fs::shim::std::fs as shim;
 
 /// The state of the wires between one life of a node and its disk.
 #[derive(Debug, Default)]
@@ -25,10 +23,23 @@ struct Wires {
 /// The disk as one life of a node sees it.
 #[derive(Clone, Debug, Default)]
 pub struct SimDisk {
+    memory: MemDisk,
     wires: Arc<Mutex<Wires>>,
 }
 
+/// An open file.
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    file: Arc<dyn DiskFile>,
+}
+
 impl SimDisk {
+    /// Connects what a disk holds.
+    pub fn new(memory: MemDisk) -> Self {
+        Self { memory, wires: Arc::default() }
+    }
+
     /// Ends it: nothing reaches the disk any more, not even what a destructor would write.
     pub fn cut(&self) {
         self.wires.lock().unwrap().is_dead = true;
@@ -56,71 +67,46 @@ impl SimDisk {
             None => Ok(()),
         }
     }
-}
 
-/// An open file.
-struct SimFile {
-    disk: SimDisk,
-    path: PathBuf,
-    file: shim::File,
-}
-
-impl std::fmt::Debug for SimFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SimFile").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl SimDisk {
-    fn opened(&self, path: &Path, options: &shim::OpenOptions) -> io::Result<Arc<dyn DiskFile>> {
-        self.pass()?;
-        let file = options.open(path)?;
-        let (disk, path) = (self.clone(), path.to_path_buf());
-        Ok(Arc::new(SimFile { disk, path, file }))
+    fn opened(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile { disk: self.clone(), file })
     }
 }
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.opened(path, shim::OpenOptions::new().read(true).write(true))
+        self.pass()?;
+        Ok(self.opened(self.memory.open(path)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut options = shim::OpenOptions::new();
-        self.opened(path, options.read(true).write(true).create(true).truncate(true))
+        self.pass()?;
+        Ok(self.opened(self.memory.create(path)?))
     }
 
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
         self.pass()?;
-        shim::create_dir_all(dir)?;
-        let mut above: Vec<&Path> = dir.ancestors().filter(|a| *a != Path::new("/")).collect();
-        above.reverse();
-        above.into_iter().try_for_each(shim::sync_dir)
+        self.memory.make_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.pass()?;
-        let mut names = Vec::new();
-        for entry in shim::read_dir(dir)? {
-            names.push(entry?.file_name().to_string_lossy().into_owned());
-        }
-        names.sort();
-        Ok(names)
+        self.memory.list(dir)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.pass()?;
-        shim::remove_file(path)
+        self.memory.remove(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.pass()?;
-        shim::rename(from, to)
+        self.memory.rename(from, to)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.pass()?;
-        shim::sync_dir(dir)
+        self.memory.sync_dir(dir)
     }
 }
 
@@ -147,7 +133,7 @@ impl DiskFile for SimFile {
 
     fn size(&self) -> io::Result<u64> {
         self.disk.pass()?;
-        Ok(self.file.metadata()?.len())
+        self.file.size()
     }
 }
 

@@ -142,8 +142,13 @@ impl Watched {
         let Ok(inner) = self.inner() else { return Ok(()) };
         let decoded = commands.iter().filter_map(|c| codec::from_slice::<Command>(&c.bytes).ok());
         let operations: Vec<u64> = decoded.filter_map(|c| site::operation_of(&c)).collect();
-        let (size, root) = head(&inner);
-        let digest = *inner.state().digest().as_bytes();
+        // Entries that are applied again find their records, and those after them, in the log.
+        let (size, digest) = {
+            let state = inner.state();
+            (state.records(), *state.digest().as_bytes())
+        };
+        let root = inner.ledger().root_at(size);
+        let root = root.map_err(|e| Broken::new("one root per size", e.to_string()))?.0;
         let node = self.place.node;
         let configurations = self.place.configurations();
         let leads = self.place.leads();

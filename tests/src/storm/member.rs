@@ -11,10 +11,11 @@ use super::machine::{LEDGER_DIR, Sender, Watched};
 use super::net::{PORT, SimNet, host};
 use super::papers::{Keeper, papers};
 use super::site;
+use crate::dice::Dice;
 use cluster::peers::{Listener, Net, Peers};
 use cluster::{Cluster, ClusterConfig, LogEnd, Member, Role, Status, Timing};
 use domain::codec;
-use ledger::Disk;
+use ledger::{Disk, MemDisk};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -66,6 +67,8 @@ pub struct Now {
     pub damaged: Option<String>,
     /// As it last saw itself.
     pub status: Option<Status>,
+    /// What its disk holds.
+    memory: MemDisk,
     disk: SimDisk,
     cluster: Option<Cluster>,
     machine: Option<Arc<Watched>>,
@@ -154,6 +157,19 @@ impl Place {
         drop(ended);
     }
 
+    /// Cuts the power: of what was not synced, chance decides what survives.
+    pub fn cut_power(&self, chance: &mut Dice) {
+        self.end_life();
+        let mut here = self.now();
+        // Sometimes nothing survives, which is what a bug of durability needs to be seen.
+        let keeps_nothing = chance.below(3) == 0;
+        let mut choose = |n: usize| match keeps_nothing {
+            true => 0,
+            false => usize::try_from(chance.below(n as u64)).expect("a number below a usize"),
+        };
+        here.memory = here.memory.crash(&mut choose);
+    }
+
     /// Lets a call to the disk fail, after so many others.
     pub fn fail_disk_after(&self, calls: u64) {
         self.now().disk.fail_after(calls);
@@ -184,7 +200,7 @@ impl Place {
         let life = {
             let mut here = self.now();
             here.life += 1;
-            here.disk = SimDisk::default();
+            here.disk = SimDisk::new(here.memory.clone());
             here.life
         };
         self.chronicle.book().figures.lives += 1;

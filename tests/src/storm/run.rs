@@ -25,9 +25,6 @@ const FOUND_WITHIN: Duration = Duration::from_secs(30);
 /// Segments that a connection may hold. More than the calls that can be under way.
 const SEGMENTS_MAX: usize = 65_536;
 
-/// Bytes of a block: torn writes are torn here.
-const BLOCK_BYTES: u64 = 512;
-
 /// What a run is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -154,7 +151,6 @@ fn simulation<'a>(seed: u64) -> Sim<'a> {
         .max_message_latency(Duration::from_millis(20))
         .simulation_duration(Duration::from_secs(3_600))
         .tcp_capacity(SEGMENTS_MAX);
-    builder.fs().block_size(BLOCK_BYTES);
     builder.build()
 }
 
@@ -247,7 +243,7 @@ impl World<'_> {
     fn end(&mut self) {
         let mut hosts = Hosts { sim: &mut self.sim, places: &self.places };
         for node in self.places.keys() {
-            hosts.power_off(*node);
+            hosts.power_off(*node, &mut Dice::new(0));
         }
     }
 }

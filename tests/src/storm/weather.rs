@@ -72,8 +72,8 @@ impl Hosts<'_, '_> {
     }
 
     /// Takes the power from a host: what it had not synced is lost.
-    pub fn power_off(&mut self, node: u64) {
-        self.places[&node].end_life();
+    pub fn power_off(&mut self, node: u64, chance: &mut Dice) {
+        self.places[&node].cut_power(chance);
         self.sim.crash(host(node));
     }
 
@@ -199,7 +199,7 @@ impl Weather {
             return;
         }
         hosts.note(format_args!("power: n{node} until {} ms", until.as_millis()));
-        hosts.power_off(node);
+        hosts.power_off(node, &mut self.dice);
         self.ends.push((until, End::Start(node)));
     }
 
