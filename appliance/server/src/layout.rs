@@ -84,6 +84,11 @@ impl Layout {
         self.root.join("data/sealed.doubtful")
     }
 
+    /// How often in a row opening the sealed store has not come to its end.
+    pub fn store_is_opening(&self) -> PathBuf {
+        self.root.join("data/sealed.opening")
+    }
+
     /// Repairs that the cluster log does not know yet.
     pub fn repairs(&self) -> PathBuf {
         self.root.join("data/repairs.json")

@@ -468,14 +468,23 @@ impl SealedStore {
     /// put right. For a store that nobody has open, after an end that was not orderly: a damaged
     /// page is found here instead of by the read that trips over it.
     ///
+    /// Some damage ends redb by a panic. It is an error here where panics unwind; where they abort,
+    /// the caller must count how often a look at a file has ended the program.
+    ///
     /// # Errors
     /// The file is damaged, and what was durable in it is not all there.
     pub fn verify(path: &Path) -> Result<bool, StoreFault> {
         if !path.exists() {
             return Ok(true);
         }
-        let mut database = Database::builder().open(path).map_err(failed)?;
-        database.check_integrity().map_err(failed)
+        let looked = std::panic::catch_unwind(|| {
+            let mut database = Database::builder().open(path).map_err(failed)?;
+            database.check_integrity().map_err(failed)
+        });
+        looked.unwrap_or_else(|_| {
+            let text = "reading it ended in a panic".to_owned();
+            Err(failed(redb::Error::Corrupted(text)))
+        })
     }
 
     /// Whether a fault says that the file itself is damaged, so that only a copy of another member

@@ -45,6 +45,9 @@ const HELP_TIMEOUT: Duration = Duration::from_secs(600);
 /// Damaged places of one log that are repaired in one start; more mean another disk is needed.
 const REPAIRS_MAX: usize = 1_000;
 
+/// Times in a row that opening the sealed store may end the program before it is set aside.
+const OPENINGS_MAX: u32 = 2;
+
 /// What mends a node.
 pub(crate) struct Mender<'a> {
     pub(crate) layout: &'a Layout,
@@ -167,10 +170,37 @@ impl Mender<'_> {
         Ok(place)
     }
 
+    /// Notes that the sealed store is being opened. Some damage ends the program there, and again at
+    /// each start; a power cut may do so, too, but not so often in a row.
+    fn count_opening(&self) -> u32 {
+        let mark = self.layout.store_is_opening();
+        let before = std::fs::read_to_string(&mark).ok();
+        let before = before.and_then(|text| text.trim().parse::<u32>().ok());
+        let openings = before.unwrap_or(0).saturating_add(1);
+        if let Err(e) = crate::layout::write_file(&mark, openings.to_string().as_bytes(), 0o600) {
+            tracing::warn!("{}: {e}", mark.display());
+        }
+        openings
+    }
+
     /// Sets a damaged sealed store aside; gives the entry at which a sound one stands.
     fn check_store(&self) -> anyhow::Result<Option<u64>> {
         let file = self.layout.sealed_store();
         if self.layout.store_is_missing().exists() {
+            return Ok(None);
+        }
+        let doubtful = self.layout.store_is_doubtful();
+        let openings = self.count_opening();
+        if doubtful.exists() || openings > OPENINGS_MAX {
+            let kept = set_aside(self.layout, &[&file])?;
+            tracing::error!(
+                "the sealed store is in doubt and is kept in {}; another member is asked for its \
+                 content",
+                kept.display()
+            );
+            for mark in [&doubtful, &self.layout.store_is_opening()] {
+                forget(mark)?;
+            }
             return Ok(None);
         }
         let ended_well = !self.layout.running().exists();
@@ -179,13 +209,7 @@ impl Mender<'_> {
             false => SealedStore::verify(&file),
         };
         let opened = verified.and_then(|_| SealedStore::open(&file));
-        let doubtful = self.layout.store_is_doubtful();
-        if doubtful.exists() {
-            drop(opened);
-            set_aside(self.layout, &[&file])?;
-            std::fs::remove_file(&doubtful)?;
-            return Ok(None);
-        }
+        forget(&self.layout.store_is_opening())?;
         match opened {
             Ok(store) => Ok(Some(store.durable_index())),
             Err(fault) if SealedStore::is_damaged(&fault) => {
@@ -290,6 +314,16 @@ fn last_entry(machine: &LedgerMachine) -> anyhow::Result<u64> {
     };
     let record: Record = codec::from_slice(&reader.read(last)?)?;
     Ok(record.entry)
+}
+
+/// Removes a mark that may not be there.
+fn forget(mark: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(mark) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("removing {}", mark.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Moves files out of the way into a folder of their own below the evidence. A store that is moved
