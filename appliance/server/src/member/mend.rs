@@ -170,8 +170,8 @@ impl Mender<'_> {
         Ok(place)
     }
 
-    /// Notes that the sealed store is being opened. Some damage ends the program there, and again at
-    /// each start; a power cut may do so, too, but not so often in a row.
+    /// Notes that the sealed store is being opened. Some damage ends the program there, and again
+    /// at each start; a power cut may do so, too, but not so often in a row.
     fn count_opening(&self) -> u32 {
         let mark = self.layout.store_is_opening();
         let before = std::fs::read_to_string(&mark).ok();
@@ -225,8 +225,8 @@ impl Mender<'_> {
         }
     }
 
-    /// Fetches the sealed store whole, if it was set aside; true when it was, and the machine has to
-    /// be opened again with it.
+    /// Fetches the sealed store whole, if it was set aside; true when it was, and the machine has
+    /// to be opened again with it.
     pub(crate) async fn fetch_store(
         &self,
         machine: &LedgerMachine,
