@@ -388,8 +388,12 @@ fn catch_ups(cluster: &mut Cluster, events: u64) -> Result<()> {
         "own CPU s",
         "leader's s"
     );
-    for (what, way) in [("by log", Way::Log), ("by snapshot", Way::Snapshot)] {
+    for way in [Way::Log, Way::Snapshot] {
         let done = catch_up::once(cluster, way, events)?;
+        let what = match done.went {
+            Way::Log => "by log",
+            Way::Snapshot => "by snapshot",
+        };
         println!(
             "{what:<14} {:>9} {:>8} {:>10.0} {:>9.2} {:>8.2} {:>10.0} {:>13.0} {:>9.2} {:>11.2}{}",
             done.events,

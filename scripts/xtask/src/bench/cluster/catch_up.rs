@@ -8,20 +8,28 @@ use super::nodes::{Cluster, Node, Position};
 use anyhow::{Context, Result, ensure};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::client::{Client, create_request};
 
-/// Entries after which a leader surely has none of the first any more: it makes a snapshot every
-/// 5,000 and keeps 1,000 behind it (`ENTRIES_PER_SNAPSHOT`, `ENTRIES_KEPT` of the cluster crate).
-const ENTRIES_FOR_SNAPSHOT: u64 = 6_500;
+/// A leader makes a snapshot after so many entries, and keeps so many behind it
+/// (`ENTRIES_PER_SNAPSHOT`, `ENTRIES_KEPT` of the cluster crate).
+const ENTRIES_PER_SNAPSHOT: u64 = 5_000;
+const ENTRIES_KEPT: u64 = 1_000;
 
-/// Creates in one message, and connections, for events in few entries.
-const BATCH_MAX: u64 = 200;
-const FILLERS: usize = 16;
+/// Entries after which it surely has none of the first any more.
+const ENTRIES_FOR_SNAPSHOT: u64 = ENTRIES_PER_SNAPSHOT + ENTRIES_KEPT + 500;
 
-/// Connections for events in many entries: no more than entries can be under way at once, so that
-/// each message becomes one.
+/// Since the last snapshot, at most, when a node is stopped that is to catch up by log.
+const ENTRIES_BEFORE_LOG: u64 = 1_000;
+
+/// Connections for events in few entries, and Creates in one message. A message is carried out one
+/// Create after the other, so that an entry holds about as many as there are connections.
+const FILLERS: usize = 192;
+const BATCH: u64 = 100;
+
+/// Connections and Creates in a message for many entries: as many as may be under way at once.
 const FILLERS_OF_ENTRIES: usize = 3;
+const BATCH_OF_ENTRIES: u64 = 20;
 
 /// Longest time to catch up.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -38,6 +46,8 @@ pub(super) enum Way {
 
 /// One absence.
 pub(super) struct CaughtUp {
+    /// Which way it went; a leader may have made a snapshot when none was meant.
+    pub(super) went: Way,
     /// Events that were missed.
     pub(super) events: u64,
     /// Raft entries that they came in.
@@ -72,24 +82,26 @@ impl CaughtUp {
 pub(super) fn once(cluster: &mut Cluster, way: Way, events: u64) -> Result<CaughtUp> {
     let (leader, followers) = cluster.roles()?;
     let away = *followers.last().context("no follower runs")?;
+    if way == Way::Log {
+        await_room_for_log(cluster.node(leader)?)?;
+    }
     cluster.await_agreement()?;
     let before = cluster.node(away)?.position()?;
     cluster.stop(away)?;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     fill(cluster.node(leader)?, before, way, events)?;
     let filling = begun.elapsed();
     let size = cluster.await_agreement()?;
     let after = cluster.node(leader)?.position()?;
-    let by_snapshot = after.purged_entry > before.last_entry;
-    ensure!(
-        by_snapshot == (way == Way::Snapshot),
-        "meant to be by {way:?}, but the leader has {after:?} and the node {before:?}"
-    );
     let leader_pid = cluster.node(leader)?.pid();
     let leader_before = drive::cpu_time(leader_pid)?;
     cluster.begin(away)?;
     let awaited = cluster.node(away)?.await_size(size, WITHIN)?;
     let caught_up = CaughtUp {
+        went: match after.purged_entry > before.last_entry {
+            true => Way::Snapshot,
+            false => Way::Log,
+        },
         events: size - before.size,
         entries: after.last_entry - before.last_entry,
         made_per_second: (size - before.size) as f64 / filling.as_secs_f64(),
@@ -104,29 +116,61 @@ pub(super) fn once(cluster: &mut Cluster, way: Way, events: u64) -> Result<Caugh
     Ok(caught_up)
 }
 
+/// Has entries made until a snapshot is fresh, so that the next one is far.
+fn await_room_for_log(leader: &Node) -> Result<()> {
+    let deadline = Instant::now() + WITHIN;
+    loop {
+        let now = leader.position()?;
+        let snapshot = match now.purged_entry {
+            0 => 0,
+            purged => purged + ENTRIES_KEPT,
+        };
+        let since = now.last_entry.saturating_sub(snapshot);
+        if since <= ENTRIES_BEFORE_LOG {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "no snapshot came: {now:?}");
+        let left = ENTRIES_PER_SNAPSHOT.saturating_sub(since).max(1);
+        make_until(leader, FILLERS_OF_ENTRIES, 1, |is| {
+            is.last_entry >= now.last_entry + left
+        })?;
+    }
+}
+
 /// Makes events until there are enough of them, and enough entries.
 fn fill(leader: &Node, before: Position, way: Way, events: u64) -> Result<()> {
-    let (fillers, entries, batch) = match way {
-        Way::Log => (FILLERS, 0, BATCH_MAX),
+    let enough = |now: Position| now.size >= before.size + events;
+    match way {
+        Way::Log => make_until(leader, FILLERS, BATCH, enough),
         Way::Snapshot => {
-            let batch = events.div_ceil(ENTRIES_FOR_SNAPSHOT).min(BATCH_MAX);
-            (FILLERS_OF_ENTRIES, ENTRIES_FOR_SNAPSHOT, batch)
+            make_until(leader, FILLERS_OF_ENTRIES, BATCH_OF_ENTRIES, |now| {
+                now.last_entry >= before.last_entry + ENTRIES_FOR_SNAPSHOT
+            })?;
+            make_until(leader, FILLERS, BATCH, enough)
         }
-    };
+    }
+}
+
+/// Has so many connections make objects, `batch` a message, until it is enough.
+fn make_until(
+    leader: &Node,
+    connections: usize,
+    batch: u64,
+    is_enough: impl Fn(Position) -> bool,
+) -> Result<()> {
     let stop = AtomicBool::new(false);
+    // One after the other: a node has only so many handshakes with one address under way.
+    let connect = |_| Client::connect(leader.kmip, &leader.identity());
+    let clients: Vec<Client> = (0..connections).map(connect).collect::<Result<_>>()?;
     thread::scope(|scope| {
-        let work = || make(leader, batch, &stop);
-        let workers: Vec<_> = (0..fillers).map(|_| scope.spawn(work)).collect();
+        let work = |client| scope.spawn(|| make(client, batch, &stop));
+        let workers: Vec<_> = clients.into_iter().map(work).collect();
         let watched = loop {
-            thread::sleep(LOOK_AGAIN);
-            let now = match leader.position() {
-                Ok(now) => now,
+            let failed = workers.iter().any(thread::ScopedJoinHandle::is_finished);
+            match leader.position() {
+                Ok(now) if failed || is_enough(now) => break Ok(()),
+                Ok(_) => thread::sleep(LOOK_AGAIN),
                 Err(error) => break Err(error),
-            };
-            let enough =
-                now.size >= before.size + events && now.last_entry >= before.last_entry + entries;
-            if enough || workers.iter().any(thread::ScopedJoinHandle::is_finished) {
-                break Ok(());
             }
         };
         stop.store(true, Ordering::Relaxed);
@@ -138,8 +182,7 @@ fn fill(leader: &Node, before: Position, way: Way, events: u64) -> Result<()> {
 }
 
 /// Creates by batches until told to stop.
-fn make(leader: &Node, batch: u64, stop: &AtomicBool) -> Result<()> {
-    let mut client = Client::connect(leader.kmip, &leader.identity())?;
+fn make(mut client: Client, batch: u64, stop: &AtomicBool) -> Result<()> {
     while !stop.load(Ordering::Relaxed) {
         let creates = (0..batch).map(|_| create_request(None, 256)).collect();
         for answer in client.batch(creates)? {
