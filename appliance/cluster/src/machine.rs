@@ -55,8 +55,8 @@ pub trait Machine: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// Replaces the state by the described one, for which [`Machine::fetch`] has been successful: in
-    /// this run, or before a restart that came between the two; it must be there already then.
+    /// Replaces the state by the described one, for which [`Machine::fetch`] has been successful:
+    /// in this run, or before a restart that came between the two; it must be there already then.
     /// Consensus on this node waits for it: a machine that has much to fetch does so in `fetch`.
     /// May be called again with the same description.
     ///

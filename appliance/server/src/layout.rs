@@ -94,8 +94,8 @@ impl Layout {
         self.root.join("data/repairs.json")
     }
 
-    /// There while the end of the cluster log came from other members: entries are carried out again
-    /// from the one in it, until the log is surely complete.
+    /// There while the end of the cluster log came from other members: entries are carried out
+    /// again from the one in it, until the log is surely complete.
     pub fn again(&self) -> PathBuf {
         self.root.join("data/carry-out-again.json")
     }

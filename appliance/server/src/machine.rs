@@ -466,8 +466,8 @@ impl Machine for LedgerMachine {
 }
 
 impl LedgerMachine {
-    /// Takes records that another member sent and that were checked against its described root. They
-    /// are in the log from then on, and in the state when their entries are applied or
+    /// Takes records that another member sent and that were checked against its described root.
+    /// They are in the log from then on, and in the state when their entries are applied or
     /// [`Machine::install`] is called. `from` is the number of the first: false when the log has
     /// grown meanwhile and they are not the next ones any more.
     pub(crate) fn take_records(&self, from: u64, records: &[Vec<u8>]) -> Result<bool, Fault> {

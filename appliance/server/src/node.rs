@@ -1,8 +1,9 @@
 //! A node, from an empty folder to open doors, in the order in which things must happen.
 //!
-//! unlock the vault → who this node is → what is damaged is mended (`member::mend`) → log key → sealed store → cluster log and state → ways to
-//! the other members → Raft → access log → search indexes → engine → the cluster's port → founding
-//! (first start of the first node only) → jobs → doors. Going down is the reverse.
+//! unlock the vault → who this node is → what is damaged is mended (`member::mend`) → log key →
+//! sealed store → cluster log and state → ways to the other members → Raft → access log → search
+//! indexes → engine → the cluster's port → founding (first start of the first node only) → jobs →
+//! doors. Going down is the reverse.
 
 use crate::access_log::AccessLog;
 use crate::doors::control::{Control, ControlDoor};

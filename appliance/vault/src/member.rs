@@ -86,8 +86,8 @@ impl Vault {
         Ok(member)
     }
 
-    /// Whether the certificate of this node is by the newest cluster CA that it knows; false when it
-    /// has none.
+    /// Whether the certificate of this node is by the newest cluster CA that it knows; false when
+    /// it has none.
     pub fn is_certified_by_current_ca(&self) -> Result<bool, MemberCertificateFault> {
         let trusted = self.cluster_ca_certificates()?;
         let Some(own) = self.own_secret_get(MEMBER_CERTIFICATE_NAME)? else {

@@ -216,8 +216,8 @@ impl SealedStore {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Entries behind an identifier, at most `limit` and about `bytes_max` of sealed bytes, at least
-    /// one: live objects and tombstones in one order, for a member that copies the store.
+    /// Entries behind an identifier, at most `limit` and about `bytes_max` of sealed bytes, at
+    /// least one: live objects and tombstones in one order, for a member that copies the store.
     pub fn page(
         &self,
         after: Option<&Uid>,

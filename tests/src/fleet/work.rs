@@ -272,8 +272,8 @@ impl Work {
         Ok(())
     }
 
-    /// Marks reads since `since` (nanoseconds of the history) that a node's own access log says were
-    /// answered from its past. Those are held to what was once true, not to the present.
+    /// Marks reads since `since` (nanoseconds of the history) that a node's own access log says
+    /// were answered from its past. Those are held to what was once true, not to the present.
     pub fn allow_stale(&mut self, since: u64, stale: &Stale) {
         for (object, operations) in &mut self.history {
             let uid = self.uids.get(object);

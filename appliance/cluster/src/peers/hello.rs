@@ -204,8 +204,8 @@ pub enum Refused {
     /// The disk of the node went back in time.
     #[error(
         "the {what} of node {node} ended at {had} before and ends at {has} now: its disk went back \
-         in time (a snapshot of the machine, a restored folder); make sure that no copy of it runs, \
-         stop it, and run on it: strongroom cluster rejoin"
+         in time (a snapshot of the machine, a restored folder); make sure that no copy of it \
+         runs, stop it, and run on it: strongroom cluster rejoin"
     )]
     LogReversion {
         /// The node whose disk it is.

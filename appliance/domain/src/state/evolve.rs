@@ -174,7 +174,8 @@ impl State {
         self.users.get_mut(usize::try_from(index.0).ok()?)
     }
 
-    fn apply_to_object(&mut self, event: &Event, time: Time) -> Option<()> {
+    /// Takes an event that brings an object.
+    fn apply_to_new_object(&mut self, event: &Event, time: Time) -> Option<()> {
         match event {
             Event::ObjectCreated {
                 uid,
@@ -220,6 +221,12 @@ impl State {
                 };
                 self.create(made, attributes, time)
             }
+            _ => self.apply_to_attributes(event, time),
+        }
+    }
+
+    fn apply_to_object(&mut self, event: &Event, time: Time) -> Option<()> {
+        match event {
             Event::ObjectActivated { uid, cause } => self.change(uid, time, |object| {
                 let to = lifecycle::next(object.state, Verb::Activate)?;
                 if *cause == Cause::Asked {
@@ -248,7 +255,7 @@ impl State {
                 self.change(uid, time, |object| revocation.apply(object, *state, time))
             }
             Event::ObjectDestroyed { uid, state } => self.destroy(uid, *state, time),
-            _ => self.apply_to_attributes(event, time),
+            _ => self.apply_to_new_object(event, time),
         }
     }
 

@@ -284,6 +284,36 @@ impl State {
                 origin,
                 node,
             } => self.found(*cluster, origin, *node, time),
+            Event::NodeAdmitted {
+                node,
+                candidate,
+                replaces,
+            } => self.admit(*node, candidate, *replaces, time),
+            Event::MemberConfirmed { node, role } => {
+                let member = self.nodes.get_mut(node)?;
+                member.role = *role;
+                member.phase = MemberPhase::Member;
+                member.confirmed = true;
+                Some(())
+            }
+            Event::NodeLeaving { node } => {
+                let epoch = self.epoch;
+                self.nodes.get_mut(node)?.leave(epoch);
+                Some(())
+            }
+            Event::NodeRemoved { node } => {
+                let member = self.nodes.get_mut(node)?;
+                member.phase = MemberPhase::Removed;
+                member.running = false;
+                Some(())
+            }
+            _ => self.apply_to_presence(event, time),
+        }
+    }
+
+    /// Takes an event about what a member says of itself.
+    fn apply_to_presence(&mut self, event: &Event, time: Time) -> Option<()> {
+        match event {
             Event::NodeStarted {
                 node,
                 version,
@@ -321,29 +351,6 @@ impl State {
                     public_key: *public_key,
                     valid_from,
                 });
-                Some(())
-            }
-            Event::NodeAdmitted {
-                node,
-                candidate,
-                replaces,
-            } => self.admit(*node, candidate, *replaces, time),
-            Event::MemberConfirmed { node, role } => {
-                let member = self.nodes.get_mut(node)?;
-                member.role = *role;
-                member.phase = MemberPhase::Member;
-                member.confirmed = true;
-                Some(())
-            }
-            Event::NodeLeaving { node } => {
-                let epoch = self.epoch;
-                self.nodes.get_mut(node)?.leave(epoch);
-                Some(())
-            }
-            Event::NodeRemoved { node } => {
-                let member = self.nodes.get_mut(node)?;
-                member.phase = MemberPhase::Removed;
-                member.running = false;
                 Some(())
             }
             _ => self.apply_to_door(event, time),

@@ -201,9 +201,8 @@ pub(crate) fn any_cluster_ask() -> impl Strategy<Value = Ask> {
             origin: "again".to_string(),
             node: NODE,
         }),
-        1 => (node.clone(), "[a\n]{0,2}", prop_oneof![3 => Just(2), 2 => 1u32..4]).prop_map(|(node, version, format)| {
-            Ask::StartNode { node, version, format }
-        }),
+        1 => (node.clone(), "[a\n]{0,2}", prop_oneof![3 => Just(2), 2 => 1u32..4])
+            .prop_map(|(node, version, format)| Ask::StartNode { node, version, format }),
         1 => node.clone().prop_map(|node| Ask::StopNode { node }),
         1 => (node.clone(), number.clone())
             .prop_map(|(node, n)| Ask::AddLogKey { node, public_key: hash(n) }),

@@ -1,5 +1,5 @@
-//! A small world for tests: a founded cluster of one node that runs this program, four users in
-//! one group, and a proposing node that supplies identifiers and commitments. More nodes join when a
+//! A small world for tests: a founded cluster of one node that runs this program, four users in one
+//! group, and a proposing node that supplies identifiers and commitments. More nodes join when a
 //! test lets them in.
 //!
 //! `alice` and `carol` (Manage) and `bob` (Use) are members of the group `tape`; `mallory` is in

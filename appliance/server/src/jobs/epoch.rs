@@ -2,9 +2,9 @@
 //!
 //! Draw the KEK of epoch e+1 and have a majority of the key holders keep it → open e+1 → every
 //! holder seals the survivors again and confirms → retire e in the log → every holder makes its
-//! data durable, forgets the Raft entries (they carry sealed bytes), destroys KEK e, renews its root
-//! and confirms, upon which the log says `DestroyFinal`. Every step may be repeated, so a rotation
-//! that was cut short goes on where it was, at any node.
+//! data durable, forgets the Raft entries (they carry sealed bytes), destroys KEK e, renews its
+//! root and confirms, upon which the log says `DestroyFinal`. Every step may be repeated, so a
+//! rotation that was cut short goes on where it was, at any node.
 //!
 //! [`rotate`] begins a rotation and waits for it; [`duty`] is what each node does of it by itself.
 

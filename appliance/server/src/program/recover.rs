@@ -56,8 +56,8 @@ pub(super) fn recover(
     say(&told, as_json)?;
     eprintln!(
         "\nStart this node, wipe the folders of the old members, and let them join again with \
-         tickets.\nWhat only an old folder has: strongroom cluster salvage --from FOLDER, before it \
-         is wiped."
+         tickets.\nWhat only an old folder has: strongroom cluster salvage --from FOLDER, before \
+         it is wiped."
     );
     Ok(ExitCode::SUCCESS)
 }
