@@ -520,6 +520,16 @@ impl Fleet {
         (status.pointer("/raft/leader")?.as_u64()? == node).then_some(number)
     }
 
+    /// The number that a node has in the cluster; it changes when the node comes back.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub fn node_number(&self, number: u8) -> Result<u64> {
+        let status = self.json(number, &["status"])?;
+        let node = status.get("node").and_then(Value::as_u64);
+        node.with_context(|| format!("no node in the status: {status}"))
+    }
+
     /// Machines whose node runs and is not stopped.
     pub fn running(&mut self) -> Vec<u8> {
         let members = self.members();

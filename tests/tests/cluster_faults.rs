@@ -106,14 +106,15 @@ impl Trial {
         let running = self.work.begin(&mut self.dice)?;
         sleep(CALM);
         let played = case.play(&mut self.fleet, &mut self.dice, &mut self.clock);
-        let healed = played.and_then(|()| self.fleet.heal(UP_WITHIN));
+        let healed = played
+            .and_then(|()| self.fleet.heal(UP_WITHIN))
+            .and_then(|()| case.settle(&mut self.fleet));
         sleep(CALM);
         self.work.end(running)?;
-        healed?;
-        checks::one_state(&mut self.fleet)?;
-        if case.fault.loses_access_log() {
+        if healed.with_context(|| self.fleet.tails())? {
             self.work.forgive(case.victim);
         }
+        checks::one_state(&mut self.fleet)?;
         self.check(since).with_context(|| self.fleet.tails())
     }
 

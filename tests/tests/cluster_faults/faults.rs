@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::dice::Dice;
 use tests::fleet::{Fleet, copy_folder};
 use tests::netns::Place;
@@ -16,6 +16,8 @@ const TEN_YEARS_SECONDS: i64 = 10 * 365 * 86_400;
 const ABSENCE_SECONDS: i64 = 25 * 3_600;
 /// Days that a fleet may be absent in all, so that its certificates stay valid.
 const ABSENCES_MAX: i64 = 20;
+/// How long the others may take to see that a node went back in time.
+const REFUSED_WITHIN: Duration = Duration::from_secs(20);
 /// Bits that go wrong at once.
 const FLIPS_MAX: u64 = 3;
 
@@ -134,11 +136,6 @@ impl Fault {
                 | Self::SlowLine
         )
     }
-
-    /// Whether the victim's access log may be that of another time afterwards.
-    pub(crate) fn loses_access_log(self) -> bool {
-        matches!(self, Self::Rollback)
-    }
 }
 
 /// A fault with its victims.
@@ -155,6 +152,8 @@ pub(crate) struct Case {
     hold: Duration,
     /// The folder as it was, for a rollback.
     old: Option<PathBuf>,
+    /// Number of the victim's node before the round.
+    number: u64,
 }
 
 impl Case {
@@ -185,6 +184,7 @@ impl Case {
             others,
             hold: Duration::from_millis(1_500 + dice.below(2_000)),
             old: None,
+            number: fleet.node_number(victim)?,
         })
     }
 
@@ -258,6 +258,31 @@ impl Case {
             _ => self.play_flips(fleet, dice)?,
         }
         Ok(())
+    }
+
+    /// What operators do once the fault is over. A node whose folder went back must have been
+    /// refused, and told how to come back; whoever came back has a new number and a new access log.
+    /// True when the victim did.
+    pub(crate) fn settle(&self, fleet: &mut Fleet) -> Result<bool> {
+        let victim = self.victim;
+        if self.fault == Fault::Rollback {
+            let deadline = Instant::now() + REFUSED_WITHIN;
+            while !fleet
+                .run(victim, &["status", "--json"])?
+                .contains("cluster rejoin")
+            {
+                let in_time = Instant::now() < deadline;
+                ensure!(
+                    in_time,
+                    "node {victim} went back in time and is not refused"
+                );
+                sleep(Duration::from_millis(100));
+            }
+            fleet.terminate(victim)?;
+            fleet.run(victim, &["cluster", "rejoin"])?;
+            fleet.start(victim)?;
+        }
+        Ok(fleet.node_number(victim)? != self.number)
     }
 
     fn play_on_network(&self, fleet: &Fleet, dice: &mut Dice) -> Result<()> {
