@@ -72,10 +72,11 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
     };
     tokio::spawn(turn_clock(layout.clock_offset()));
     let node = Node::start(settings, credential).await?;
-    if is_new && options.ordinal.is_none() {
-        if let Some(doors) = node.doors {
-            eprint!("{}", welcome(&layout, doors.kmip));
-        }
+    if is_new
+        && options.ordinal.is_none()
+        && let Some(doors) = node.doors
+    {
+        eprint!("{}", welcome(&layout, doors.kmip));
     }
     let dir = options.dir.display();
     // A witness has no doors for clients.

@@ -197,7 +197,8 @@ impl<'a> Fleet<'a> {
         let first = self.options.dir.join("1");
         let options = node_options(self.options, node);
         let ticket = ask(&first, Request::Cluster(ClusterRequest::Ticket)).await?;
-        let ticket = ticket["ticket"].as_str().context("the ticket")?;
+        let ticket = ticket.get("ticket").and_then(Value::as_str);
+        let ticket = ticket.context("the ticket")?;
         let layout = Layout::new(&options.dir);
         let address = SocketAddr::from((options.address, options.peer_port));
         let credential = vault::Credential::KeyFile(layout.unlock_key());
@@ -230,9 +231,11 @@ impl<'a> Fleet<'a> {
         let begun = tokio::time::Instant::now();
         loop {
             let status = ask(&dir, Request::Cluster(ClusterRequest::Status)).await?;
-            let members = status["members"].as_array().cloned().unwrap_or_default();
-            let me = members.iter().find(|member| member["this"] == true);
-            if me.is_some_and(|me| me["phase"] == "member") {
+            let members = status.get("members").and_then(Value::as_array);
+            let is_me = |member: &&Value| member.get("this") == Some(&Value::Bool(true));
+            let me = members.and_then(|members| members.iter().find(is_me));
+            let phase = me.and_then(|me| me.get("phase")).and_then(Value::as_str);
+            if phase == Some("member") {
                 return Ok(());
             }
             if begun.elapsed() > START_TIMEOUT {

@@ -260,7 +260,8 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
         Show::Fields => fields(out, done, 0)?,
         Show::Members => {
             let mut done = done.clone();
-            let members = done["members"].take();
+            let members = done.get_mut("members").map(Value::take);
+            let members = members.unwrap_or_default();
             table(
                 out,
                 &MEMBER_COLUMNS,
