@@ -1,7 +1,11 @@
 //! The cluster as it ships under simulated hosts, network and disks: see `tests::storm`.
 //!
 //! `STRONGROOM_ROUNDS` says how many seeds, `STRONGROOM_SEED` which one alone.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails has to say how")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that fails has to say how"
+)]
 
 use std::time::Instant;
 use tests::storm::chronicle::Figures;
@@ -29,7 +33,9 @@ fn run_all(seeds: std::ops::Range<u64>) -> (Figures, Vec<String>) {
             (figures, failures)
         }
     };
-    let running: Vec<_> = (0..threads).map(|thread| std::thread::spawn(of_thread(thread))).collect();
+    let running: Vec<_> = (0..threads)
+        .map(|thread| std::thread::spawn(of_thread(thread)))
+        .collect();
     let (mut all, mut failures) = (Figures::default(), Vec::new());
     for thread in running {
         let (figures, failed) = thread.join().unwrap();
@@ -53,7 +59,12 @@ fn every_seed_keeps_every_promise() {
     let (figures, failures) = run_all(0..seeds);
     let took = begun.elapsed().as_secs_f64();
     println!("{seeds} seeds in {took:.1} s: {figures:?}");
-    assert!(failures.is_empty(), "{} of {seeds} seeds:\n{}", failures.len(), failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {seeds} seeds:\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
     // A storm in which little happens proves little.
     assert!(figures.answered > 60 * seeds, "{figures:?}");
     assert!(figures.faults > 4 * seeds, "{figures:?}");
@@ -66,8 +77,68 @@ fn the_same_seed_gives_the_same_trace() {
         let (one, other) = (run(Setting::of(seed)), run(Setting::of(seed)));
         let differs = one.trace.iter().zip(&other.trace).position(|(a, b)| a != b);
         if let Some(line) = differs {
-            panic!("seed {seed}, line {line}:\n{}\n{}", one.trace[line], other.trace[line]);
+            panic!(
+                "seed {seed}, line {line}:\n{}\n{}",
+                one.trace[line], other.trace[line]
+            );
         }
         assert_eq!(one.trace.len(), other.trace.len(), "seed {seed}");
+    }
+}
+
+/// Bugs put back in on purpose: a suite that lets one pass is blind.
+#[cfg(feature = "danger_bugs")]
+mod bugs {
+    use super::run;
+    use cluster::danger::{self, Bug};
+    use tests::storm::run::Setting;
+
+    /// Finds the bug within so many seeds, by one of these promises.
+    fn is_found(bug: Bug, within: u64, promises: &[&str]) {
+        danger::plant(Some(bug));
+        let broken = (0..within).find_map(|seed| Some((seed, run(Setting::of(seed)).broken?)));
+        danger::plant(None);
+        let Some((seed, broken)) = broken else {
+            panic!("{bug:?} was NOT found within {within} seeds");
+        };
+        println!("{bug:?}: seed {seed}: {broken}");
+        assert!(
+            promises.contains(&broken.promise),
+            "{bug:?} was found by another: {broken}"
+        );
+    }
+
+    #[test]
+    fn an_early_acknowledgement_is_found() {
+        let promises = [
+            "acked never lost",
+            "logs are prefixes",
+            "one root per size",
+            "linearizable",
+        ];
+        is_found(Bug::AckBeforeFsync, 50, &promises);
+    }
+
+    #[test]
+    fn a_missing_term_fence_is_found() {
+        is_found(
+            Bug::NoTermFence,
+            100,
+            &["at most one effect", "linearizable"],
+        );
+    }
+
+    #[test]
+    fn a_read_without_its_round_is_found() {
+        is_found(Bug::ReadWithoutBarrier, 20, &["linearizable"]);
+    }
+
+    #[test]
+    fn a_vote_that_is_not_on_the_disk_is_found() {
+        is_found(
+            Bug::VoteNotSynced,
+            100,
+            &["one reign, one life", "logs are prefixes"],
+        );
     }
 }

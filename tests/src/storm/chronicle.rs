@@ -116,7 +116,9 @@ fn nanos(time: Duration) -> u64 {
 impl Chronicle {
     /// Opens the book.
     pub fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().expect("one thread, and a panic in it ends the run")
+        self.0
+            .lock()
+            .expect("one thread, and a panic in it ends the run")
     }
 
     /// Notes something at a host.
@@ -144,9 +146,16 @@ impl Chronicle {
             ask: wish,
             outcome: Outcome::Unknown,
         };
-        book.asked.push(Asked { key, operation, knows: Knows::Unknown });
+        book.asked.push(Asked {
+            key,
+            operation,
+            knows: Knows::Unknown,
+        });
         if wish != Wish::Read {
-            book.note(now(), format_args!("n{node} asks #{number} key {key} {wish:?}"));
+            book.note(
+                now(),
+                format_args!("n{node} asks #{number} key {key} {wish:?}"),
+            );
         }
         number
     }
@@ -175,7 +184,8 @@ impl Chronicle {
 impl Book {
     /// Writes a line.
     pub fn note(&mut self, at: Duration, line: impl std::fmt::Display) {
-        self.trace.push(format!("{:>9.3} {line}", at.as_secs_f64() * 1e3));
+        self.trace
+            .push(format!("{:>9.3} {line}", at.as_secs_f64() * 1e3));
     }
 
     /// What the clients saw, key by key. Operations that certainly never happened are left out,

@@ -32,7 +32,9 @@ pub struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,7 +50,14 @@ impl Client {
         let seed = place.seed ^ (life << 20) ^ (u64::from(number) << 50);
         let (cluster, machine) = (cluster.clone(), machine.clone());
         let number = u32::try_from(place.node).expect("a small number") * 10 + number;
-        Self { dice: Dice::new(seed), place, life, number, cluster, machine }
+        Self {
+            dice: Dice::new(seed),
+            place,
+            life,
+            number,
+            cluster,
+            machine,
+        }
     }
 
     /// Asks until the weather is over, and then until one write and one read were answered.
@@ -135,10 +144,15 @@ impl Client {
         else {
             return (Knows::Never, None);
         };
-        let command = cluster::Command { bytes: codec::to_vec(&command), payload };
+        let command = cluster::Command {
+            bytes: codec::to_vec(&command),
+            payload,
+        };
         match self.cluster.propose(command).await {
             Ok(reply) => match codec::from_slice::<Outcome>(&reply) {
-                Ok(Outcome { refused: Some(_), .. }) => (Knows::Answered, Some(Told::Refused)),
+                Ok(Outcome {
+                    refused: Some(_), ..
+                }) => (Knows::Answered, Some(Told::Refused)),
                 Ok(_) => (Knows::Answered, Some(Told::Done)),
                 Err(_) => (Knows::Unknown, None),
             },

@@ -37,7 +37,10 @@ struct SimFile {
 impl SimDisk {
     /// Connects what a disk holds.
     pub fn new(memory: MemDisk) -> Self {
-        Self { memory, wires: Arc::default() }
+        Self {
+            memory,
+            wires: Arc::default(),
+        }
     }
 
     /// Ends it: nothing reaches the disk any more, not even what a destructor would write.
@@ -69,7 +72,10 @@ impl SimDisk {
     }
 
     fn opened(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(SimFile { disk: self.clone(), file })
+        Arc::new(SimFile {
+            disk: self.clone(),
+            file,
+        })
     }
 }
 

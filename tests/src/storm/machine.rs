@@ -5,9 +5,9 @@
 //! the product's own way (which needs a whole node around it) but by one message, and is put on the
 //! disk by the ledger and the sealed store themselves.
 
-use super::chronicle::now;
 use super::checkers::converged::Standing;
 use super::checkers::{on_a_quorum, one_effect, one_root_per_size, prefixes};
+use super::chronicle::now;
 use super::disk::{RedbFile, SimDisk};
 use super::member::Place;
 use super::{Broken, site};
@@ -38,6 +38,7 @@ const FETCH_WITHIN: Duration = Duration::from_secs(3);
 /// What a snapshot is called, and what it was when it was taken.
 #[derive(Debug, Serialize, Deserialize)]
 struct Described {
+    entry: u64,
     size: u64,
     root: [u8; 32],
 }
@@ -45,7 +46,6 @@ struct Described {
 /// Everything that one member needs from another.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sent {
-    entry: u64,
     records: Vec<serde_bytes::ByteBuf>,
     /// Object, sealed bytes or none, entry of its end.
     store: Vec<([u8; 16], Option<Vec<u8>>, u64)>,
@@ -59,15 +59,15 @@ pub struct Watched {
     /// `None` only while it is replaced.
     inner: Mutex<Option<Arc<LedgerMachine>>>,
     found: Option<u64>,
-    /// Entries up to here came with the state of another member.
-    skip_through: Mutex<u64>,
     peers: OnceLock<Peers>,
     fetched: Mutex<Option<Sent>>,
 }
 
 impl std::fmt::Debug for Watched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watched").field("node", &self.place.node).finish_non_exhaustive()
+        f.debug_struct("Watched")
+            .field("node", &self.place.node)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,7 +88,8 @@ impl Watched {
     /// # Errors
     /// What is damaged or does not work; the node stays down.
     pub fn open(place: Arc<Place>, life: u64, disk: SimDisk) -> Result<Arc<Self>, String> {
-        disk.make_dir(Path::new(LEDGER_DIR)).map_err(|e| e.to_string())?;
+        disk.make_dir(Path::new(LEDGER_DIR))
+            .map_err(|e| e.to_string())?;
         let inner = open(&disk)?;
         let watched = Self {
             found: inner.applied_entry(),
@@ -96,7 +97,6 @@ impl Watched {
             life,
             disk,
             inner: Mutex::new(Some(Arc::new(inner))),
-            skip_through: Mutex::new(0),
             peers: OnceLock::new(),
             fetched: Mutex::default(),
         };
@@ -134,30 +134,50 @@ impl Watched {
         let inner = self.inner().ok()?;
         let digest = *inner.state().digest().as_bytes();
         let store = inner.store().digest().ok()?;
-        Some(Standing { applied, last, head: head(&inner), digest, store })
+        Some(Standing {
+            applied,
+            last,
+            head: head(&inner),
+            digest,
+            store,
+        })
     }
 
     /// Compares what an entry has left behind with what it left behind elsewhere.
     fn watch(&self, index: u64, commands: &[cluster::Command]) -> Result<(), Broken> {
-        let Ok(inner) = self.inner() else { return Ok(()) };
-        let decoded = commands.iter().filter_map(|c| codec::from_slice::<Command>(&c.bytes).ok());
+        let Ok(inner) = self.inner() else {
+            return Ok(());
+        };
+        let decoded = commands
+            .iter()
+            .filter_map(|c| codec::from_slice::<Command>(&c.bytes).ok());
         let operations: Vec<u64> = decoded.filter_map(|c| site::operation_of(&c)).collect();
         // Entries that are applied again find their records, and those after them, in the log.
         let (size, digest) = {
             let state = inner.state();
             (state.records(), *state.digest().as_bytes())
         };
-        let root = inner.ledger().root_at(size);
-        let root = root.map_err(|e| Broken::new("one root per size", e.to_string()))?.0;
+        let Ok(root) = inner.ledger().root_at(size).map(|root| root.0) else {
+            // The disk failed in this very moment: there is no report to be judged.
+            return Ok(());
+        };
         let node = self.place.node;
         let configurations = self.place.configurations();
         let leads = self.place.leads();
         let mut book = self.place.chronicle.book();
         book.figures.applied += 1;
-        let entry = prefixes::Entry { operations: operations.clone(), size, root, digest };
+        let entry = prefixes::Entry {
+            operations: operations.clone(),
+            size,
+            root,
+            digest,
+        };
         let is_first = prefixes::applied(&mut book.entries, node, index, entry)?;
         if is_first {
-            let line = format!("n{node} applies {index} {operations:?} {size} {:02x?}", &root[..4]);
+            let line = format!(
+                "n{node} applies {index} {operations:?} {size} {:02x?}",
+                &root[..4]
+            );
             book.note(now(), line);
         }
         one_effect::applied(&mut book.effects, index, &operations)?;
@@ -168,18 +188,20 @@ impl Watched {
         Ok(())
     }
 
-    /// What another member asks for: everything up to now, if that covers what it needs.
+    /// What another member asks for: the records of the snapshot, and the sealed store as it is
+    /// now. What is newer in it than the snapshot, the entries after that bring once more.
     fn send(&self, body: &[u8]) -> Result<Vec<u8>, String> {
         let described: Described = codec::from_slice(body).map_err(|e| e.to_string())?;
         let inner = self.inner().map_err(|e| e.to_string())?;
-        let entry = inner.store().applied_index();
         let ledger = inner.ledger();
         let root = ledger.root_at(described.size).map_err(|e| e.to_string())?;
         if root.0 != described.root {
             return Err("another history".into());
         }
-        let records = (0..ledger.size()).map(|n| ledger.record(n).map(serde_bytes::ByteBuf::from));
-        let records = records.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+        let records = (0..described.size).map(|n| ledger.record(n).map(serde_bytes::ByteBuf::from));
+        let records = records
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| e.to_string())?;
         let view = inner.store().view().map_err(|e| e.to_string())?;
         let mut store = Vec::new();
         for entry in view.entries().map_err(|e| e.to_string())? {
@@ -188,11 +210,14 @@ impl Watched {
                 StoreEntry::Tombstone { uid, index } => (*uid.as_bytes(), None, index),
             });
         }
-        Ok(codec::to_vec(&Sent { entry, records, store }))
+        Ok(codec::to_vec(&Sent { records, store }))
     }
 
     async fn fetch_from_others(&self, description: &[u8]) -> Result<Sent, MachineFault> {
-        let peers = self.peers.get().ok_or_else(|| fault("no way to the others is known yet"))?;
+        let peers = self
+            .peers
+            .get()
+            .ok_or_else(|| fault("no way to the others is known yet"))?;
         let mut why = String::from("there is nobody to ask");
         for node in (1..=super::papers::NODES_MAX).filter(|node| *node != self.place.node) {
             let call = peers.call(node, Lane::Bulk, description.to_vec(), FETCH_WITHIN);
@@ -205,7 +230,12 @@ impl Watched {
     }
 
     fn put_in_place(&self, described: &Described) -> Result<(), String> {
-        let sent = self.fetched.lock().unwrap().take().ok_or("nothing was fetched")?;
+        let sent = self
+            .fetched
+            .lock()
+            .unwrap()
+            .take()
+            .ok_or("nothing was fetched")?;
         let text = |e: &dyn std::fmt::Display| e.to_string();
         // The files are closed before they are written anew.
         drop(self.inner.lock().unwrap().take());
@@ -228,11 +258,12 @@ impl Watched {
                 None => StoreEntry::Tombstone { uid, index },
             })
         });
-        if store.applied_index() <= sent.entry {
-            store.install(sent.entry, entries).map_err(|e| text(&e))?;
+        if store.applied_index() <= described.entry {
+            store
+                .install(described.entry, entries)
+                .map_err(|e| text(&e))?;
         }
         drop(store);
-        *self.skip_through.lock().unwrap() = sent.entry;
         *self.inner.lock().unwrap() = Some(Arc::new(open(&self.disk)?));
         Ok(())
     }
@@ -253,10 +284,6 @@ impl Machine for Watched {
         entry: EntryId,
         commands: &[cluster::Command],
     ) -> Result<Vec<Vec<u8>>, MachineFault> {
-        if entry.index <= *self.skip_through.lock().unwrap() {
-            // It came with what another member sent: nobody here waits for its replies.
-            return Ok(vec![Vec::new(); commands.len()]);
-        }
         let replies = self.inner()?.apply(entry, commands)?;
         if self.place.is_current(self.life) {
             let judged = self.watch(entry.index, commands);
@@ -265,11 +292,16 @@ impl Machine for Watched {
         Ok(replies)
     }
 
-    fn make_durable(&self) -> Result<Vec<u8>, MachineFault> {
+    fn describe(&self) -> Result<Vec<u8>, MachineFault> {
         let inner = self.inner()?;
-        inner.make_durable()?;
-        let (size, root) = head(&inner);
-        Ok(codec::to_vec(&Described { size, root }))
+        let size = inner.state().records();
+        let root = inner.ledger().root_at(size).map_err(fault)?.0;
+        let entry = inner.store().applied_index();
+        Ok(codec::to_vec(&Described { entry, size, root }))
+    }
+
+    fn make_durable(&self) -> Result<(), MachineFault> {
+        self.inner()?.make_durable()
     }
 
     fn fetch(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
@@ -283,6 +315,7 @@ impl Machine for Watched {
     fn install(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
         Box::pin(async move {
             let described: Described = codec::from_slice(&description).map_err(fault)?;
+            self.place.now().installing = true;
             self.put_in_place(&described).map_err(fault)?;
             let (size, root) = head(&*self.inner()?);
             self.judge_head(size, root);
@@ -295,7 +328,9 @@ impl Machine for Watched {
     }
 
     fn may_propose(&self, caller: u64, command: &cluster::Command) -> Result<(), String> {
-        self.inner().map_err(|e| e.to_string())?.may_propose(caller, command)
+        self.inner()
+            .map_err(|e| e.to_string())?
+            .may_propose(caller, command)
     }
 }
 

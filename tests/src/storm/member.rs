@@ -63,6 +63,10 @@ pub struct Now {
     pub skew: i64,
     /// A bit of a file is flipped before the next start: which file, and where.
     pub rot: Option<(String, u64)>,
+    /// It has begun to put the state of another member in place of its own, in this life or in the
+    /// one before. Openraft forgets the entries before the snapshot without waiting for that to
+    /// end, so a node that fails in between refuses to start, and has to join anew.
+    pub installing: bool,
     /// What stopped it for good: damage that it has found.
     pub damaged: Option<String>,
     /// As it last saw itself.
@@ -96,19 +100,32 @@ pub struct Place {
 /// A node as the members know it.
 pub fn member(node: u64) -> Member {
     let address = format!("{}:{PORT}", host(node));
-    Member { address, role: Role::Voter, epoch: node }
+    Member {
+        address,
+        role: Role::Voter,
+        epoch: node,
+    }
 }
 
 impl Place {
     /// A node that was never started.
     pub fn new(node: u64, founders: u64, seed: u64, chronicle: Arc<Chronicle>) -> Arc<Self> {
         let is_spare = node > founders;
-        Arc::new(Self { node, seed, is_spare, founders, chronicle, now: Mutex::default() })
+        Arc::new(Self {
+            node,
+            seed,
+            is_spare,
+            founders,
+            chronicle,
+            now: Mutex::default(),
+        })
     }
 
     /// What is known of it.
     pub fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().expect("one thread, and a panic in it ends the run")
+        self.now
+            .lock()
+            .expect("one thread, and a panic in it ends the run")
     }
 
     /// Whether this life still counts: what an earlier one does after its end never happened.
@@ -134,7 +151,10 @@ impl Place {
         while here.configurations.len() > 1 && here.configurations.get(1).is_some_and(old) {
             here.configurations.pop_front();
         }
-        here.configurations.iter().map(|(_, sets)| sets.clone()).collect()
+        here.configurations
+            .iter()
+            .map(|(_, sets)| sets.clone())
+            .collect()
     }
 
     /// Ends a life at once: what it still tries to write reaches no disk, and nothing is kept of
@@ -204,7 +224,8 @@ impl Place {
             here.life
         };
         self.chronicle.book().figures.lives += 1;
-        self.chronicle.note(format_args!("n{} begins life {life}", self.node));
+        self.chronicle
+            .note(format_args!("n{} begins life {life}", self.node));
         if let Err(why) = self.clone().run(life).await {
             let line = format!("n{} stops: {why}", self.node);
             let mut book = self.chronicle.book();
@@ -223,12 +244,13 @@ impl Place {
         let started = self.clone().start(life, disk).await;
         let (cluster, machine, _serving) = match started {
             Ok(started) => started,
-            Err(why) if has_rotted => {
+            Err(why) if has_rotted || self.was_cut_short(&why) => {
                 self.now().damaged = Some(why.clone());
                 return Err(why);
             }
             Err(why) => return Err(why),
         };
+        self.now().installing = false;
         if self.node == 1 && life == 1 {
             self.found(&cluster).await?;
         }
@@ -239,13 +261,20 @@ impl Place {
         self.look_after(life, &cluster).await
     }
 
+    fn was_cut_short(&self, why: &str) -> bool {
+        self.now().installing && why.contains("but the Raft log begins after entry")
+    }
+
     fn rot(&self, disk: &SimDisk, file: &str, chance: u64) -> bool {
         let dir = Path::new(file);
         let names = disk.list(dir).unwrap_or_default();
-        let Some(name) = names.first() else { return false };
+        let Some(name) = names.first() else {
+            return false;
+        };
         match disk::rot(disk, &dir.join(name), chance) {
             Ok(Some(place)) => {
-                self.chronicle.note(format_args!("n{} {file}/{name} rots at {place}", self.node));
+                self.chronicle
+                    .note(format_args!("n{} {file}/{name} rots at {place}", self.node));
                 true
             }
             _ => false,
@@ -259,7 +288,10 @@ impl Place {
     ) -> Result<(Cluster, Arc<Watched>, watch::Sender<bool>), String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let log_end = LogEnd::default();
-        self.chronicle.book().ends.insert(self.node, log_end.clone());
+        self.chronicle
+            .book()
+            .ends
+            .insert(self.node, log_end.clone());
         let machine = Watched::open(self.clone(), life, disk.clone())?;
         let keeper = Keeper::new(self.node, log_end.clone());
         let peers = Peers::new(Arc::new(SimNet), papers().tls(self.node), keeper.clone());
@@ -304,7 +336,10 @@ impl Place {
     /// What the founder does once: the site, and the other voters.
     async fn found(&self, cluster: &Cluster) -> Result<(), String> {
         for command in site::founding() {
-            let command = cluster::Command { bytes: codec::to_vec(&command), payload: None };
+            let command = cluster::Command {
+                bytes: codec::to_vec(&command),
+                payload: None,
+            };
             cluster.propose(command).await.map_err(|e| e.to_string())?;
         }
         for node in 2..=self.founders {

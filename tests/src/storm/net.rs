@@ -44,6 +44,8 @@ impl Listener for SimDoor {
     }
 
     fn local_address(&self) -> String {
-        self.0.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string())
+        self.0
+            .local_addr()
+            .map_or_else(|e| e.to_string(), |a| a.to_string())
     }
 }

@@ -42,11 +42,15 @@ pub fn papers() -> &'static Papers {
 impl Papers {
     fn issue() -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "cluster CA");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "cluster CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let identities = (1..=NODES_MAX).map(|node| (node, certify(&issuer, node)));
-        Self { identities: identities.collect() }
+        Self {
+            identities: identities.collect(),
+        }
     }
 
     /// How a node dials and is dialled.
@@ -59,13 +63,20 @@ impl Papers {
 fn certify(issuer: &CertifiedIssuer<'static, KeyPair>, node: u64) -> Identity {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new([server_name(&CLUSTER, node)]).unwrap();
-    params.distinguished_name.push(DnType::CommonName, format!("node-{node}"));
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("node-{node}"));
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
     let leaf = params.signed_by(&key, issuer).unwrap().der().clone();
     let fingerprint = key_of(&leaf).unwrap();
     let chain = vec![leaf, issuer.der().clone()];
-    Identity { tls: configs(issuer.der(), &chain, &key), fingerprint }
+    Identity {
+        tls: configs(issuer.der(), &chain, &key),
+        fingerprint,
+    }
 }
 
 fn configs(
@@ -107,7 +118,11 @@ impl Keeper {
     /// A keeper that knows no log yet.
     pub fn new(node: u64, log_end: LogEnd) -> Arc<Self> {
         let cluster = Mutex::default();
-        Arc::new(Self { node, log_end, cluster })
+        Arc::new(Self {
+            node,
+            log_end,
+            cluster,
+        })
     }
 
     /// From now on what this node remembers of others counts; `None` at the end of its life, so
@@ -140,7 +155,12 @@ impl Gatekeeper for Keeper {
         if known.is_none() || known != key {
             return Err(Refused::WrongKey { node });
         }
-        let remembered = self.cluster.lock().unwrap().as_ref().and_then(|c| c.remembered(node));
+        let remembered = self
+            .cluster
+            .lock()
+            .unwrap()
+            .as_ref()
+            .and_then(|c| c.remembered(node));
         if let Some(had) = remembered
             && theirs.log_end < Some(had)
         {

@@ -1,5 +1,6 @@
 //! One run: what a seed makes of a cluster, and the judgement.
 
+use super::Broken;
 use super::checkers::converged::{self, HEAL_WITHIN};
 use super::checkers::{acked_never_lost, linearizable};
 use super::chronicle::{Chronicle, Figures};
@@ -7,7 +8,6 @@ use super::member::Place;
 use super::net::host;
 use super::papers::papers;
 use super::weather::{Hosts, Weather};
-use super::Broken;
 use crate::dice::Dice;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -80,11 +80,16 @@ impl Run {
     /// # Errors
     /// Which was, the end of the trace, and how to see it again.
     pub fn demand(&self, again: &str) -> anyhow::Result<()> {
-        let Some(broken) = &self.broken else { return Ok(()) };
+        let Some(broken) = &self.broken else {
+            return Ok(());
+        };
         let from = self.trace.len().saturating_sub(60);
         let tail = self.trace[from..].join("\n");
         let seed = self.setting.seed;
-        anyhow::bail!("{tail}\n{:?}\nseed {seed}: {broken}\nagain: {again}", self.setting)
+        anyhow::bail!(
+            "{tail}\n{:?}\nseed {seed}: {broken}\nagain: {again}",
+            self.setting
+        )
     }
 }
 
@@ -116,7 +121,12 @@ pub fn run(setting: Setting) -> Run {
     let chronicle: Arc<Chronicle> = Arc::default();
     let all = setting.nodes + setting.spares;
     let places: BTreeMap<u64, Arc<Place>> = (1..=all)
-        .map(|node| (node, Place::new(node, setting.nodes, dice.roll(), chronicle.clone())))
+        .map(|node| {
+            (
+                node,
+                Place::new(node, setting.nodes, dice.roll(), chronicle.clone()),
+            )
+        })
         .collect();
     let mut sim = simulation(setting.seed);
     for (node, place) in &places {
@@ -129,7 +139,11 @@ pub fn run(setting: Setting) -> Run {
             }
         });
     }
-    let mut world = World { sim, places, chronicle: chronicle.clone() };
+    let mut world = World {
+        sim,
+        places,
+        chronicle: chronicle.clone(),
+    };
     let judged = world.play(setting, dice);
     world.end();
     let mut book = chronicle.book();
@@ -139,7 +153,12 @@ pub fn run(setting: Setting) -> Run {
         broken = broken.or(Some(Broken::new("nothing panics", what)));
     }
     let (trace, figures) = (std::mem::take(&mut book.trace), book.figures);
-    Run { setting, trace, broken, figures }
+    Run {
+        setting,
+        trace,
+        broken,
+        figures,
+    }
 }
 
 fn simulation<'a>(seed: u64) -> Sim<'a> {
@@ -164,7 +183,9 @@ impl World<'_> {
     /// Goes on by one tick.
     fn step(&mut self) -> Result<(), Broken> {
         let stepped = self.sim.step();
-        stepped.map(drop).map_err(|e| Broken::new("the simulation goes on", e.to_string()))?;
+        stepped
+            .map(drop)
+            .map_err(|e| Broken::new("the simulation goes on", e.to_string()))?;
         match &self.chronicle.book().broken {
             Some(broken) => Err(broken.clone()),
             None => Ok(()),
@@ -175,18 +196,27 @@ impl World<'_> {
         while !self.chronicle.book().founded {
             self.step()?;
             if self.sim.elapsed() > FOUND_WITHIN {
-                return Err(Broken::new("founding", "the cluster was not founded in time"));
+                return Err(Broken::new(
+                    "founding",
+                    "the cluster was not founded in time",
+                ));
             }
         }
         let begun = self.sim.elapsed();
         let mut weather = Weather::new(setting, dice.child(), begun);
         while self.sim.elapsed() < begun + setting.lasts {
-            let mut hosts = Hosts { sim: &mut self.sim, places: &self.places };
+            let mut hosts = Hosts {
+                sim: &mut self.sim,
+                places: &self.places,
+            };
             weather.blow(&mut hosts);
             weather.supervise(&mut hosts);
             self.step()?;
         }
-        weather.clear(&mut Hosts { sim: &mut self.sim, places: &self.places });
+        weather.clear(&mut Hosts {
+            sim: &mut self.sim,
+            places: &self.places,
+        });
         {
             let mut book = self.chronicle.book();
             book.calm = true;
@@ -202,14 +232,19 @@ impl World<'_> {
         const LOOK_EVERY_STEPS: u64 = 50;
         let deadline = self.sim.elapsed() + HEAL_WITHIN;
         for step in 0_u64.. {
-            weather.supervise(&mut Hosts { sim: &mut self.sim, places: &self.places });
+            weather.supervise(&mut Hosts {
+                sim: &mut self.sim,
+                places: &self.places,
+            });
             self.step()?;
             if step % LOOK_EVERY_STEPS != 0 {
                 continue;
             }
             let (standings, served) = self.standings();
             if converged::is_healed(&standings, &served) {
-                let applied = standings.iter().filter_map(|(n, s)| Some((*n, s.as_ref()?.applied?)));
+                let applied = standings
+                    .iter()
+                    .filter_map(|(n, s)| Some((*n, s.as_ref()?.applied?)));
                 let applied: Vec<_> = applied.collect();
                 let mut book = self.chronicle.book();
                 book.note(self.sim.elapsed(), format_args!("healed at {applied:?}"));
@@ -225,23 +260,30 @@ impl World<'_> {
     /// Where the members stand that are not damaged.
     fn standings(
         &mut self,
-    ) -> (Vec<(u64, Option<converged::Standing>)>, std::collections::BTreeSet<u64>) {
+    ) -> (
+        Vec<(u64, Option<converged::Standing>)>,
+        std::collections::BTreeSet<u64>,
+    ) {
         let latest = self.places.values().filter_map(|place| {
             let term = place.now().status.as_ref()?.applied_entry?;
             Some((term, place.voters()?))
         });
         let voters = latest.max().map(|(_, voters)| voters).unwrap_or_default();
-        let sound = |place: &&Arc<Place>| {
-            voters.contains(&place.node) && place.now().damaged.is_none()
-        };
+        let sound =
+            |place: &&Arc<Place>| voters.contains(&place.node) && place.now().damaged.is_none();
         let standings = self.places.values().filter(sound);
-        let standings = standings.map(|place| (place.node, place.standing())).collect();
+        let standings = standings
+            .map(|place| (place.node, place.standing()))
+            .collect();
         (standings, self.chronicle.book().served.clone())
     }
 
     /// Ends all lives inside of the simulation, where their files can be closed.
     fn end(&mut self) {
-        let mut hosts = Hosts { sim: &mut self.sim, places: &self.places };
+        let mut hosts = Hosts {
+            sim: &mut self.sim,
+            places: &self.places,
+        };
         for node in self.places.keys() {
             hosts.power_off(*node, &mut Dice::new(0));
         }

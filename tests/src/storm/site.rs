@@ -104,7 +104,10 @@ impl Model for KeyLife {
 
     fn effect(&self, state: &Option<Key>, ask: &Wish) -> Option<Key> {
         match (state, ask) {
-            (None, Wish::Create) => Some(Key { phase: Phase::PreActive, register: 0 }),
+            (None, Wish::Create) => Some(Key {
+                phase: Phase::PreActive,
+                register: 0,
+            }),
             (None, _) => None,
             (Some(key), wish) => Some(changed(key, *wish).unwrap_or_else(|| key.clone())),
         }
@@ -136,7 +139,11 @@ pub fn uid(key: u64) -> Uid {
 /// The sealed bytes of a key: the epoch, and bytes that stand for what the vault would give. No
 /// member looks into them.
 fn sealed(key: u64) -> Vec<u8> {
-    [&domain::state::FIRST_EPOCH.0.to_be_bytes()[..], &sha256(&[b"sealed", &key.to_be_bytes()])].concat()
+    [
+        &domain::state::FIRST_EPOCH.0.to_be_bytes()[..],
+        &sha256(&[b"sealed", &key.to_be_bytes()]),
+    ]
+    .concat()
 }
 
 fn user_name() -> Name {
@@ -148,7 +155,11 @@ const CERTIFICATE: Fingerprint = Fingerprint::from_bytes([1; 32]);
 /// Who asks: the user, through a connection that tells each operation from all others.
 fn user(operation: u64) -> Actor {
     let source = format!("192.0.2.7:{operation}");
-    Actor::User { name: user_name(), certificate: CERTIFICATE, source }
+    Actor::User {
+        name: user_name(),
+        certificate: CERTIFICATE,
+        source,
+    }
 }
 
 /// The number of the operation that a command carries out; `None` for those of the founding.
@@ -194,7 +205,10 @@ pub fn command(
     key: u64,
     wish: Wish,
 ) -> Option<(Command, Option<Vec<u8>>)> {
-    let mut facts = Facts { node: Some(NodeId(node)), ..Facts::default() };
+    let mut facts = Facts {
+        node: Some(NodeId(node)),
+        ..Facts::default()
+    };
     let mut payload = None;
     if wish == Wish::Create {
         let sealed = sealed(key);
@@ -206,13 +220,21 @@ pub fn command(
         });
         payload = Some(sealed);
     }
-    let command = Command { actor: user(operation), time, ask: ask(key, wish)?, facts };
+    let command = Command {
+        actor: user(operation),
+        time,
+        ask: ask(key, wish)?,
+        facts,
+    };
     Some((command, payload))
 }
 
 /// What has to be done before users can ask.
 pub fn founding() -> Vec<Command> {
-    let operator = Actor::Operator { name: "root".into(), door: Door::Console };
+    let operator = Actor::Operator {
+        name: "root".into(),
+        door: Door::Console,
+    };
     let first = NodeId(1);
     let asks = [
         Ask::FoundCluster {
@@ -220,8 +242,15 @@ pub fn founding() -> Vec<Command> {
             origin: "strongroom/simulated/lineage-1".into(),
             node: first,
         },
-        Ask::StartNode { node: first, version: "simulated".into(), format: domain::FORMAT },
-        Ask::PutUser { name: user_name(), groups: vec![] },
+        Ask::StartNode {
+            node: first,
+            version: "simulated".into(),
+            format: domain::FORMAT,
+        },
+        Ask::PutUser {
+            name: user_name(),
+            groups: vec![],
+        },
         Ask::IssueCertificate {
             user: user_name(),
             certificate: CERTIFICATE,
@@ -234,7 +263,10 @@ pub fn founding() -> Vec<Command> {
         actor: operator.clone(),
         time: START,
         ask,
-        facts: Facts { node: Some(first), ..Facts::default() },
+        facts: Facts {
+            node: Some(first),
+            ..Facts::default()
+        },
     };
     asks.into_iter().map(command).collect()
 }
@@ -252,5 +284,8 @@ pub fn seen(state: &State, key: u64) -> Option<Key> {
         Value::Text(text) => text.parse().ok(),
         _ => None,
     });
-    Some(Key { phase, register: value.unwrap_or(u64::MAX) })
+    Some(Key {
+        phase,
+        register: value.unwrap_or(u64::MAX),
+    })
 }

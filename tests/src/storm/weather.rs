@@ -63,11 +63,15 @@ impl Hosts<'_, '_> {
     fn leader(&self) -> Option<u64> {
         let led = |(node, place): &(&u64, &Arc<Place>)| {
             let now = place.now();
-            now.status.as_ref().is_some_and(|s| s.leader == Some(**node))
+            now.status
+                .as_ref()
+                .is_some_and(|s| s.leader == Some(**node))
         };
-        let terms = self.places.iter().filter(led).map(|(node, place)| {
-            (place.now().status.as_ref().map_or(0, |s| s.term), *node)
-        });
+        let terms = self
+            .places
+            .iter()
+            .filter(led)
+            .map(|(node, place)| (place.now().status.as_ref().map_or(0, |s| s.term), *node));
         terms.max().map(|(_, node)| node)
     }
 
@@ -90,7 +94,9 @@ impl Hosts<'_, '_> {
 impl Weather {
     /// The weather of a seed, from a time on.
     pub fn new(setting: Setting, dice: Dice, from: Duration) -> Self {
-        let spares = (setting.nodes + 1..=setting.nodes + setting.spares).rev().collect();
+        let spares = (setting.nodes + 1..=setting.nodes + setting.spares)
+            .rev()
+            .collect();
         Self {
             setting,
             dice,
@@ -140,9 +146,13 @@ impl Weather {
         let now = hosts.sim.elapsed();
         let nodes: Vec<u64> = hosts.places.keys().copied().collect();
         for node in nodes {
-            let planned = self.ends.iter().any(|(_, end)| matches!(end, End::Start(n) if *n == node));
+            let planned = self
+                .ends
+                .iter()
+                .any(|(_, end)| matches!(end, End::Start(n) if *n == node));
             if !planned && !hosts.sim.is_host_running(host(node)) {
-                self.ends.push((now + Duration::from_millis(300), End::Start(node)));
+                self.ends
+                    .push((now + Duration::from_millis(300), End::Start(node)));
             }
         }
         self.end_what_is_due(hosts, now);
@@ -173,9 +183,11 @@ impl Weather {
         if !self.setting.nervous {
             return;
         }
-        let terms: Vec<(u64, u64)> = hosts.places.iter().filter_map(|(node, place)| {
-            Some((*node, place.now().status.as_ref()?.term))
-        }).collect();
+        let terms: Vec<(u64, u64)> = hosts
+            .places
+            .iter()
+            .filter_map(|(node, place)| Some((*node, place.now().status.as_ref()?.term)))
+            .collect();
         for (node, term) in terms {
             let before = self.terms.insert(node, term);
             if before.is_some_and(|before| before < term) && self.dice.below(100) < 25 {
@@ -198,7 +210,10 @@ impl Weather {
         if self.ends.iter().any(is_down) {
             return;
         }
-        hosts.note(format_args!("power: n{node} until {} ms", until.as_millis()));
+        hosts.note(format_args!(
+            "power: n{node} until {} ms",
+            until.as_millis()
+        ));
         hosts.power_off(node, &mut self.dice);
         self.ends.push((until, End::Start(node)));
     }
@@ -213,7 +228,8 @@ impl Weather {
                 self.power(hosts, node, now + down);
             }
             48..58 => {
-                let is_down = |(_, end): &(Duration, End)| matches!(end, End::Start(n) if *n == node);
+                let is_down =
+                    |(_, end): &(Duration, End)| matches!(end, End::Start(n) if *n == node);
                 if !self.ends.iter().any(is_down) {
                     let down = self.millis(50, 3_000);
                     hosts.note(format_args!("kill: n{node} for {} ms", down.as_millis()));
@@ -233,7 +249,8 @@ impl Weather {
                 hosts.places[&node].fail_disk_after(calls);
             }
             72..80 => {
-                let skew = i64::try_from(self.dice.below(7_200_000)).expect("two hours") - 3_600_000;
+                let skew =
+                    i64::try_from(self.dice.below(7_200_000)).expect("two hours") - 3_600_000;
                 hosts.note(format_args!("clock: n{node} is off by {skew} ms"));
                 hosts.places[&node].now().skew = skew;
             }
@@ -266,7 +283,11 @@ impl Weather {
                 place.order(Order::Admit(spare));
             }
         } else if !self.spares.is_empty() {
-            let gone = if self.dice.below(2) == 0 { Some(&leader) } else { self.dice.pick(&voters) };
+            let gone = if self.dice.below(2) == 0 {
+                Some(&leader)
+            } else {
+                self.dice.pick(&voters)
+            };
             if let Some(gone) = gone {
                 hosts.note(format_args!("n{gone} is to be removed"));
                 place.order(Order::Remove(*gone));
@@ -288,22 +309,33 @@ impl Weather {
                 hosts.sim.hold(host(node), host(other));
             }
             1 => {
-                hosts.note(format_args!("hold: n{node} and all others until {until} ms"));
-                others.iter().for_each(|other| hosts.sim.hold(host(node), host(*other)));
+                hosts.note(format_args!(
+                    "hold: n{node} and all others until {until} ms"
+                ));
+                others
+                    .iter()
+                    .for_each(|other| hosts.sim.hold(host(node), host(*other)));
             }
             2 => {
-                hosts.note(format_args!("one way: n{node} to all others until {until} ms"));
+                hosts.note(format_args!(
+                    "one way: n{node} to all others until {until} ms"
+                ));
                 for other in &others {
                     hosts.sim.partition_oneway(host(node), host(*other));
                 }
             }
             3 => {
-                hosts.note(format_args!("one way: n{node} to n{other} until {until} ms"));
+                hosts.note(format_args!(
+                    "one way: n{node} to n{other} until {until} ms"
+                ));
                 hosts.sim.partition_oneway(host(node), host(other));
             }
             4 => {
-                let part: Vec<u64> =
-                    nodes.iter().copied().filter(|_| self.dice.below(2) == 0).collect();
+                let part: Vec<u64> = nodes
+                    .iter()
+                    .copied()
+                    .filter(|_| self.dice.below(2) == 0)
+                    .collect();
                 hosts.note(format_args!("parted: {part:?} until {until} ms"));
                 let rest = nodes.iter().filter(|n| !part.contains(n));
                 for (one, other) in rest.flat_map(|one| part.iter().map(move |p| (one, p))) {
@@ -312,7 +344,9 @@ impl Weather {
             }
             _ => {
                 hosts.note(format_args!("alone: n{node} until {until} ms"));
-                others.iter().for_each(|other| hosts.sim.partition(host(node), host(*other)));
+                others
+                    .iter()
+                    .for_each(|other| hosts.sim.partition(host(node), host(*other)));
             }
         }
     }

@@ -11,7 +11,10 @@ const PROMISE: &str = "acked never lost";
 pub fn answered(book: &Book, number: u64) -> Result<(), Broken> {
     match book.effects.contains_key(&number) {
         true => Ok(()),
-        false => Err(Broken::new(PROMISE, format!("#{number} was answered and applied nowhere"))),
+        false => Err(Broken::new(
+            PROMISE,
+            format!("#{number} was answered and applied nowhere"),
+        )),
     }
 }
 
@@ -34,7 +37,10 @@ pub fn at_the_end(book: &Book, applied: &[(u64, u64)]) -> Result<(), Broken> {
                 }
             }
             (Knows::Answered, None) => {
-                return Err(Broken::new(PROMISE, format!("#{number} was applied nowhere")));
+                return Err(Broken::new(
+                    PROMISE,
+                    format!("#{number} was applied nowhere"),
+                ));
             }
             _ => {}
         }

@@ -31,15 +31,14 @@ pub fn is_healed(standings: &[(u64, Option<Standing>)], served: &BTreeSet<u64>) 
     let distinct: BTreeSet<_> = standings.iter().map(|(_, standing)| standing).collect();
     let same = distinct.len() == 1 && distinct.iter().all(|standing| standing.is_some());
     let caught_up = |s: &Standing| s.applied.is_some() && s.applied == s.last;
-    same && standings.iter().all(|(_, s)| s.as_ref().is_some_and(caught_up))
+    same && standings
+        .iter()
+        .all(|(_, s)| s.as_ref().is_some_and(caught_up))
         && standings.iter().all(|(node, _)| served.contains(node))
 }
 
 /// Time is up.
-pub fn demand(
-    standings: &[(u64, Option<Standing>)],
-    served: &BTreeSet<u64>,
-) -> Result<(), Broken> {
+pub fn demand(standings: &[(u64, Option<Standing>)], served: &BTreeSet<u64>) -> Result<(), Broken> {
     if is_healed(standings, served) {
         return Ok(());
     }

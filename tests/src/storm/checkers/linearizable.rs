@@ -10,5 +10,7 @@ use crate::storm::site::KeyLife;
 /// Judges a whole run.
 pub fn check(book: &Book) -> Result<(), Broken> {
     let verdict = linear::check(&KeyLife, &book.history());
-    verdict.demand().map_err(|e| Broken::new("linearizable", e.to_string()))
+    verdict
+        .demand()
+        .map_err(|e| Broken::new("linearizable", e.to_string()))
 }

@@ -31,11 +31,20 @@ pub fn applied(entries: &mut Entries, node: u64, at: u64, entry: Entry) -> Resul
         return Ok(false);
     }
     let what = if first.operations != entry.operations {
-        format!("carries {:?} elsewhere and {:?} here", first.operations, entry.operations)
+        format!(
+            "carries {:?} elsewhere and {:?} here",
+            first.operations, entry.operations
+        )
     } else if (first.size, first.root) != (entry.size, entry.root) {
-        format!("ends at {} records elsewhere and {} here, or with another root", first.size, entry.size)
+        format!(
+            "ends at {} records elsewhere and {} here, or with another root",
+            first.size, entry.size
+        )
     } else {
         "leaves another state behind".into()
     };
-    Err(Broken::new("logs are prefixes", format!("entry {at} at node {node} {what}")))
+    Err(Broken::new(
+        "logs are prefixes",
+        format!("entry {at} at node {node} {what}"),
+    ))
 }
