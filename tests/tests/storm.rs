@@ -75,12 +75,9 @@ fn every_seed_keeps_every_promise() {
 fn the_same_seed_gives_the_same_trace() {
     for seed in [1, 2, 3] {
         let (one, other) = (run(Setting::of(seed)), run(Setting::of(seed)));
-        let differs = one.trace.iter().zip(&other.trace).position(|(a, b)| a != b);
-        if let Some(line) = differs {
-            panic!(
-                "seed {seed}, line {line}:\n{}\n{}",
-                one.trace[line], other.trace[line]
-            );
+        let mut pairs = one.trace.iter().zip(&other.trace).enumerate();
+        if let Some((line, (a, b))) = pairs.find(|(_, (a, b))| a != b) {
+            panic!("seed {seed}, line {line}:\n{a}\n{b}");
         }
         assert_eq!(one.trace.len(), other.trace.len(), "seed {seed}");
     }
