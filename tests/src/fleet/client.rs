@@ -10,7 +10,7 @@ use crate::client::{TlsStream, key_of};
 use crate::linear::key::{Answer, Ask, Refusal};
 use crate::linear::{Operation, Outcome};
 use crate::netns::Door;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use kmip::attributes::{Attribute, AttributeName};
 use kmip::enumerations::RevocationReasonCode;
 use kmip::operations::{
@@ -82,6 +82,8 @@ pub struct FailOver {
     pub notes: Vec<Note>,
     /// Answers that no model of a key has a place for; there should be none.
     pub surprises: Vec<String>,
+    /// Why there was no answer, the last time that there was none.
+    pub last_trouble: String,
 }
 
 impl FailOver {
@@ -108,6 +110,7 @@ impl FailOver {
             connection: None,
             notes: Vec::new(),
             surprises: Vec::new(),
+            last_trouble: String::new(),
         })
     }
 
@@ -130,7 +133,10 @@ impl FailOver {
         let call = self.now();
         let ended = match self.attempt(object, uid, &ask) {
             Ok(answer) => Ended::Said(answer),
-            Err(Failed::NotSent) => Ended::NotCarriedOut,
+            Err(Failed::NotSent(why)) => {
+                self.last_trouble = why;
+                Ended::NotCarriedOut
+            }
             Err(Failed::Trouble(trouble)) => self.judge(&ask, trouble),
         };
         let at = self.now();
@@ -164,19 +170,22 @@ impl FailOver {
     fn attempt(&mut self, object: &str, uid: Option<&str>, ask: &Ask) -> Result<Answer, Failed> {
         if self.connection.is_none() {
             let connected = connect(self.endpoints[self.at].address, &self.config);
-            self.connection = Some(connected.map_err(|_| Failed::NotSent)?);
+            self.connection = Some(connected.map_err(Failed::not_sent)?);
         }
-        let client = self.connection.as_mut().ok_or(Failed::NotSent)?;
+        let none = || Failed::NotSent("no connection".to_owned());
+        let client = self.connection.as_mut().ok_or_else(none)?;
         let uid = uid.unwrap_or_default();
         let mut answers = client
             .batch(vec![payload(object, uid, ask)])
             .map_err(|error| Failed::Trouble(Trouble::Unknown(error)))?;
-        let answer = answers.pop().ok_or(Failed::NotSent)?;
+        let empty = || Trouble::Unknown(anyhow!("the answer has no item"));
+        let answer = answers.pop().ok_or_else(|| Failed::Trouble(empty()))?;
         let answer = answer.map_err(|failure| Failed::Trouble(Trouble::Denied(failure)))?;
         said(ask, answer).map_err(|error| Failed::Trouble(Trouble::Unknown(error)))
     }
 
     fn judge(&mut self, ask: &Ask, trouble: Trouble) -> Ended {
+        self.last_trouble = trouble.to_string();
         let Trouble::Denied(failure) = trouble else {
             return Ended::Unknown;
         };
@@ -195,10 +204,16 @@ impl FailOver {
 
 /// Why there is no answer.
 enum Failed {
-    /// Nothing left this client.
-    NotSent,
+    /// Nothing left this client, and why.
+    NotSent(String),
     /// A refusal or an unknown outcome.
     Trouble(Trouble),
+}
+
+impl Failed {
+    fn not_sent(error: anyhow::Error) -> Self {
+        Self::NotSent(format!("no connection: {error:#}"))
+    }
 }
 
 fn connect(to: SocketAddr, config: &Arc<ClientConfig>) -> Result<Client> {

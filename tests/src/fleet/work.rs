@@ -334,7 +334,8 @@ fn patiently(client: &mut FailOver, object: &str, uid: Option<&str>, ask: &Ask) 
         }
         thread::sleep(Duration::from_millis(100));
     }
-    anyhow::bail!("no answer to {ask:?} in ten attempts, although every fault is over")
+    let trouble = &client.last_trouble;
+    anyhow::bail!("no answer to {ask:?} although every fault is over; at last: {trouble}")
 }
 
 /// One request, chosen by the dice.
