@@ -123,10 +123,7 @@ impl Order {
         else {
             return false;
         };
-        let own = life
-            .raft
-            .get(life.commit)
-            .is_some_and(|e| e.term == self.term);
+        let own = life.raft.term_of(life.commit) == Some(self.term);
         own && index >= life.commit
     }
 }

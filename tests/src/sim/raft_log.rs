@@ -97,6 +97,13 @@ impl RaftLog {
         self.entries.get(&index)
     }
 
+    /// Term of an entry, as long as that is known; that of the last one covered by a snapshot is.
+    #[must_use]
+    pub fn term_of(&self, index: u64) -> Option<u64> {
+        let base = Some(self.base.term).filter(|_| self.base.index == index);
+        self.get(index).map(|entry| entry.term).or(base)
+    }
+
     /// At most `limit` entries from `from` on.
     #[must_use]
     pub fn range(&self, from: u64, limit: usize) -> Vec<(u64, Entry)> {

@@ -173,8 +173,7 @@ impl World {
             return false;
         };
         // A leader that has committed nothing of its own term may be behind (Raft §8).
-        let knows = theirs.raft.get(theirs.commit).map_or(0, |entry| entry.term);
-        knows == self.order.term
+        theirs.raft.term_of(theirs.commit) == Some(self.order.term)
             && self.order.has_quorum(&self.nodes, leader)
             && ours.applied >= theirs.commit
     }
