@@ -10,7 +10,7 @@ use tests::sim::record;
 use tests::sim::run::{self, Figures};
 
 /// Seeds of a plain run, and of a full one.
-const SEEDS: (u64, u64) = (1_000, 20_000);
+const SEEDS: (u64, u64) = (1_000, 10_000);
 
 /// Seeds within which each planted bug must be found. The rarest needs a rotation, a crash between
 /// two of its steps and an object that lives through both.

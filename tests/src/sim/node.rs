@@ -346,11 +346,14 @@ impl Node {
     /// # Errors
     /// What failed; the node must then stop.
     pub fn install(&mut self, sent: &Sent) -> Result<(), BootFault> {
-        if let Some(life) = self.life.take() {
-            // Closing redb makes durable what it holds; the log must not be behind.
+        if let Some(life) = &self.life {
+            // Closing redb makes durable what it holds, and the log must not be behind. A node
+            // whose log cannot be synced ends like a killed one instead: the life stays, for
+            // [`Node::die`] to end it without a close.
             let durable = life.machine.make_durable();
             durable.map_err(|e| BootFault::Disk(e.to_string()))?;
         }
+        self.life = None;
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let dir = Path::new(LEDGER_DIR);
         let (mut log, _) = Ledger::open(Arc::clone(&disk), dir, LOG_CONFIG, None)
