@@ -106,7 +106,7 @@ async fn append(node: &Arc<Node>, batch: Batch, permit: OwnedSemaphorePermit) {
     let (reign, ids) = (batch.reign, batch.ids.clone());
     match node.raft.client_write_ff(batch).await {
         Ok(written) => {
-            let mut applied = node.standing.applied_entry();
+            let applied = node.standing.applied_entry();
             tokio::spawn(async move {
                 // Those who wait are answered when the entry is applied, or when it is certain
                 // that it never will be. Openraft's own answer only says that one more entry may

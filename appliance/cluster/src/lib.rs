@@ -34,6 +34,7 @@ pub mod danger;
 mod double_slot;
 mod fence;
 mod folder;
+mod gauge;
 mod log_store;
 mod log_writer;
 mod machine;

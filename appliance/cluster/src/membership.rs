@@ -117,8 +117,14 @@ impl Node {
         let one = self.changing.try_lock();
         let one = one.map_err(|_| MembershipFault::UnderWay)?;
         self.leading()?;
-        if self.voter_sets().len() > 1 {
+        let sets = self.voter_sets();
+        if sets.len() > 1 {
             return Err(MembershipFault::UnderWay);
+        }
+        if !sets.iter().all(|set| set.contains(&self.node)) {
+            // It leads until its own removal is committed, and openraft asserts that nobody asks
+            // it for another change in that time.
+            return Err(MembershipFault::NotLeader { leader: None });
         }
         Ok(one)
     }

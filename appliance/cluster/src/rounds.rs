@@ -48,13 +48,13 @@ struct Queue {
 impl Node {
     /// Waits until everything committed before the call is applied here; gives the applied entry.
     pub(crate) async fn read_barrier(self: &Arc<Self>) -> Result<u64, NotReady> {
-        let mut applied = self.standing.applied_entry();
+        let applied = self.standing.applied_entry();
         if self.standing.is_undisputed() {
-            let applied = applied.borrow().index;
+            let applied = applied.get().index;
             return Ok(applied.unwrap_or(0));
         }
         if danger::has(Bug::ReadWithoutBarrier) && !self.leads() {
-            return Ok(applied.borrow().index.unwrap_or(0));
+            return Ok(applied.get().index.unwrap_or(0));
         }
         let deadline = Instant::now() + READY_WITHIN;
         let mut reason = String::from("no leader has answered");
@@ -68,10 +68,7 @@ impl Node {
         };
         let reached = applied.wait_for(|applied| applied.index >= confirmed);
         match tokio::time::timeout_at(deadline, reached).await {
-            Ok(Ok(applied)) => Ok(applied.index.unwrap_or(0)),
-            Ok(Err(_)) => Err(NotReady {
-                reason: "the node is stopping".into(),
-            }),
+            Ok(applied) => Ok(applied.index.unwrap_or(0)),
             Err(_) => Err(NotReady {
                 reason: format!("entry {confirmed:?} is not applied here yet"),
             }),

@@ -8,6 +8,7 @@ pub use followers::Reversion;
 pub(crate) use followers::quorum_contact;
 pub(crate) use proposals::{Outcome, Pending};
 
+use crate::gauge::Gauge;
 use crate::types::{Batch, Member, ProposalId, Reign};
 use followers::Followers;
 use openraft::{LogId, Membership};
@@ -16,7 +17,6 @@ use proposals::Proposals;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The last applied entry.
@@ -32,7 +32,7 @@ pub(crate) struct Applied {
 #[derive(Debug)]
 pub(crate) struct Standing {
     pub(crate) node: u64,
-    applied: watch::Sender<Applied>,
+    applied: Arc<Gauge<Applied>>,
     proposals: Proposals,
     followers: Mutex<Followers>,
     voters: Mutex<Voters>,
@@ -52,7 +52,7 @@ impl Standing {
     pub(crate) fn new(node: u64) -> Arc<Self> {
         Arc::new(Self {
             node,
-            applied: watch::Sender::new(Applied::default()),
+            applied: Arc::default(),
             proposals: Proposals::default(),
             followers: Mutex::default(),
             voters: Mutex::default(),
@@ -61,8 +61,8 @@ impl Standing {
     }
 
     /// The last applied entry, now and as it goes on.
-    pub(crate) fn applied_entry(&self) -> watch::Receiver<Applied> {
-        self.applied.subscribe()
+    pub(crate) fn applied_entry(&self) -> Arc<Gauge<Applied>> {
+        self.applied.clone()
     }
 
     /// Notes that an entry was applied, and settles every proposal of an earlier reign that was
@@ -72,7 +72,7 @@ impl Standing {
             index: Some(entry.index),
             reign: entry.leader_id,
         };
-        let before = self.applied.send_replace(applied);
+        let before = self.applied.replace(applied);
         if before.reign != applied.reign {
             self.proposals.expire_before(applied.reign);
         }

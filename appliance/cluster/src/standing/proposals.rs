@@ -5,11 +5,12 @@
 //! the outcome of its proposals by applying the log, whatever became of the leader.
 
 use super::{Applied, Standing};
+use crate::gauge::Gauge;
 use crate::types::{Batch, ProposalId, Reign};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// What became of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +48,13 @@ impl Proposals {
         &self,
         id: ProposalId,
         reign: Reign,
-        applied: &watch::Sender<Applied>,
+        applied: &Gauge<Applied>,
     ) -> oneshot::Receiver<Outcome> {
         let (answer, outcome) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         // Read under the lock: an entry applied later finds the waiter, one applied earlier is
         // seen here.
-        if applied.borrow().reign > reign {
+        if applied.get().reign > reign {
             drop(answer.send(Outcome::Expired));
         } else {
             waiting.insert(id, Waiter { reign, answer });
