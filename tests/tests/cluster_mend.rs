@@ -78,7 +78,9 @@ fn repairs(fleet: &Fleet, number: u8) -> Result<Vec<Value>> {
 fn await_repair(fleet: &Fleet, number: u8, what: &str) -> Result<()> {
     wait_for(&format!("a record of the repair of {what}"), || {
         let repairs = repairs(fleet, number)?;
-        Ok(repairs.iter().any(|record| record.to_string().contains(what)))
+        Ok(repairs
+            .iter()
+            .any(|record| record.to_string().contains(what)))
     })
     .with_context(|| fleet.tails())
 }
@@ -92,7 +94,9 @@ fn ensure_equal(report: &Value, members: usize) -> Result<()> {
     ensure!(report["states_equal"] == true, "{report:#}");
     ensure!(report["stores_equal"] == true, "{report:#}");
     ensure!(report["awaited"] == serde_json::json!([]), "{report:#}");
-    let states = report["states"].as_object().map_or(0, |states| states.len());
+    let states = report["states"]
+        .as_object()
+        .map_or(0, |states| states.len());
     ensure!(states == members, "{report:#}");
     ensure!(report["faults"] == serde_json::json!([]), "{report:#}");
     Ok(())
@@ -306,7 +310,9 @@ fn one_goes_on_alone_and_takes_in_what_only_an_old_folder_has() -> Result<()> {
     // An old member comes up, and is no member.
     fleet.start(2)?;
     ensure!(
-        client(&fleet, 2)?.create(Some("in the old lineage"), 256).is_err(),
+        client(&fleet, 2)?
+            .create(Some("in the old lineage"), 256)
+            .is_err(),
         "an old member alone takes no writes"
     );
     await_members(&fleet, 3, &[3])?;

@@ -80,8 +80,8 @@ const DENY: &[&str] = &[
     "sources",
 ];
 
-/// Suites of clusters under faults. They are long, and not yet proven on a machine that does nothing
-/// else, so a plain check leaves them to a full one.
+/// Suites of clusters under faults. They are long, and not yet proven on a machine that does
+/// nothing else, so a plain check leaves them to a full one.
 const CLUSTER_SUITES: [&str; 5] = [
     "cluster_faults",
     "cluster_load",

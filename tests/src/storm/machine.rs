@@ -1,9 +1,9 @@
 //! The machine of a simulated member: the one of the product, watched.
 //!
 //! `server::machine::LedgerMachine` runs on the simulated disk and does what it does; after each
-//! entry, what it has come to goes into the chronicle. The state of another member is not fetched by
-//! the product's own way (which needs a whole node around it) but by one message, and is put on the
-//! disk by the ledger and the sealed store themselves.
+//! entry, what it has come to goes into the chronicle. The state of another member is not fetched
+//! by the product's own way (which needs a whole node around it) but by one message, and is put on
+//! the disk by the ledger and the sealed store themselves.
 
 use super::checkers::converged::Standing;
 use super::checkers::{on_a_quorum, one_effect, one_root_per_size, prefixes};
@@ -14,7 +14,7 @@ use super::{Broken, site};
 use cluster::peers::{Answerer, BoxFuture, Caller, Lane, Peers};
 use cluster::{EntryId, Machine, MachineFault};
 use domain::{Command, Uid, codec};
-use ledger::{Disk, Ledger, SegmentsConfig};
+use ledger::{Checkpoint, Disk, Ledger, SegmentsConfig};
 use serde::{Deserialize, Serialize};
 use server::machine::LedgerMachine;
 use std::path::Path;
@@ -31,6 +31,8 @@ const LOG_CONFIG: SegmentsConfig = SegmentsConfig {
 /// Folder of the cluster log.
 pub const LEDGER_DIR: &str = "/data/ledger";
 const STORE_FILE: &str = "/data/sealed.redb";
+/// What another member sent, until it is in its place: also after a restart in between.
+const FETCHED_FILE: &str = "/data/fetched";
 
 /// For one other member to send its state.
 const FETCH_WITHIN: Duration = Duration::from_secs(3);
@@ -60,7 +62,6 @@ pub struct Watched {
     inner: Mutex<Option<Arc<LedgerMachine>>>,
     found: Option<u64>,
     peers: OnceLock<Peers>,
-    fetched: Mutex<Option<Sent>>,
 }
 
 impl std::fmt::Debug for Watched {
@@ -75,11 +76,11 @@ fn fault(why: impl ToString) -> MachineFault {
     MachineFault(why.to_string())
 }
 
-fn open(disk: &SimDisk) -> Result<LedgerMachine, String> {
+fn open(disk: &SimDisk, floor: Option<&Checkpoint>) -> Result<LedgerMachine, String> {
     let file = RedbFile::open(disk, Path::new(STORE_FILE)).map_err(|e| e.to_string())?;
     let store = Arc::new(SealedStore::open_on(file).map_err(|e| e.to_string())?);
     let (disk, dir): (Arc<dyn Disk>, _) = (Arc::new(disk.clone()), Path::new(LEDGER_DIR));
-    LedgerMachine::open_on(disk, dir, LOG_CONFIG, None, store).map_err(|e| e.to_string())
+    LedgerMachine::open_on(disk, dir, LOG_CONFIG, floor, store).map_err(|e| e.to_string())
 }
 
 impl Watched {
@@ -90,7 +91,8 @@ impl Watched {
     pub fn open(place: Arc<Place>, life: u64, disk: SimDisk) -> Result<Arc<Self>, String> {
         disk.make_dir(Path::new(LEDGER_DIR))
             .map_err(|e| e.to_string())?;
-        let inner = open(&disk)?;
+        let floor = place.now().floor.clone();
+        let inner = open(&disk, floor.as_ref())?;
         let watched = Self {
             found: inner.applied_entry(),
             place,
@@ -98,7 +100,6 @@ impl Watched {
             disk,
             inner: Mutex::new(Some(Arc::new(inner))),
             peers: OnceLock::new(),
-            fetched: Mutex::default(),
         };
         let inner = watched.inner().map_err(|e| e.to_string())?;
         let (size, root) = head(&inner);
@@ -213,7 +214,7 @@ impl Watched {
         Ok(codec::to_vec(&Sent { records, store }))
     }
 
-    async fn fetch_from_others(&self, description: &[u8]) -> Result<Sent, MachineFault> {
+    async fn fetch_from_others(&self, description: &[u8]) -> Result<Vec<u8>, MachineFault> {
         let peers = self
             .peers
             .get()
@@ -222,21 +223,43 @@ impl Watched {
         for node in (1..=super::papers::NODES_MAX).filter(|node| *node != self.place.node) {
             let call = peers.call(node, Lane::Bulk, description.to_vec(), FETCH_WITHIN);
             match call.await {
-                Ok(sent) => return codec::from_slice(&sent).map_err(fault),
+                Ok(sent) => return Ok(sent),
                 Err(missed) => why = missed.to_string(),
             }
         }
         Err(fault(why))
     }
 
+    /// Keeps what was sent, durably.
+    fn keep(&self, sent: &[u8]) -> std::io::Result<()> {
+        let file = self.disk.create(Path::new(FETCHED_FILE))?;
+        file.write_at(sent, 0)?;
+        file.sync_data()?;
+        self.disk.sync_dir(Path::new("/data"))
+    }
+
+    fn kept(&self) -> std::io::Result<Vec<u8>> {
+        let file = self.disk.open(Path::new(FETCHED_FILE))?;
+        let size = usize::try_from(file.size()?).map_err(std::io::Error::other)?;
+        let mut bytes = vec![0; size];
+        file.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    /// Whether what a snapshot describes is here already.
+    fn has(&self, described: &Described) -> bool {
+        let Ok(inner) = self.inner() else {
+            return false;
+        };
+        let root = inner.ledger().root_at(described.size);
+        inner.store().applied_index() >= described.entry
+            && root.is_ok_and(|root| root.0 == described.root)
+    }
+
     fn put_in_place(&self, described: &Described) -> Result<(), String> {
-        let sent = self
-            .fetched
-            .lock()
-            .unwrap()
-            .take()
-            .ok_or("nothing was fetched")?;
         let text = |e: &dyn std::fmt::Display| e.to_string();
+        let kept = self.kept().map_err(|e| text(&e))?;
+        let sent: Sent = codec::from_slice(&kept).map_err(|e| text(&e))?;
         // The files are closed before they are written anew.
         drop(self.inner.lock().unwrap().take());
         let (disk, dir): (Arc<dyn Disk>, _) = (Arc::new(self.disk.clone()), Path::new(LEDGER_DIR));
@@ -264,7 +287,7 @@ impl Watched {
                 .map_err(|e| text(&e))?;
         }
         drop(store);
-        *self.inner.lock().unwrap() = Some(Arc::new(open(&self.disk)?));
+        *self.inner.lock().unwrap() = Some(Arc::new(open(&self.disk, None)?));
         Ok(())
     }
 }
@@ -301,21 +324,26 @@ impl Machine for Watched {
     }
 
     fn make_durable(&self) -> Result<(), MachineFault> {
-        self.inner()?.make_durable()
+        let inner = self.inner()?;
+        inner.make_durable()?;
+        // The head that the product would sign and keep beside the log.
+        self.place.now().floor = Some(inner.ledger().checkpoint("strongroom/simulated/lineage-1"));
+        Ok(())
     }
 
     fn fetch(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
         Box::pin(async move {
             let sent = self.fetch_from_others(&description).await?;
-            *self.fetched.lock().unwrap() = Some(sent);
-            Ok(())
+            self.keep(&sent).map_err(fault)
         })
     }
 
     fn install(&self, description: Vec<u8>) -> BoxFuture<'_, Result<(), MachineFault>> {
         Box::pin(async move {
             let described: Described = codec::from_slice(&description).map_err(fault)?;
-            self.place.now().installing = true;
+            if self.has(&described) {
+                return Ok(());
+            }
             self.put_in_place(&described).map_err(fault)?;
             let (size, root) = head(&*self.inner()?);
             self.judge_head(size, root);

@@ -15,7 +15,7 @@ use crate::dice::Dice;
 use cluster::peers::{Listener, Net, Peers};
 use cluster::{Cluster, ClusterConfig, LogEnd, Member, Role, Status, Timing};
 use domain::codec;
-use ledger::{Disk, MemDisk};
+use ledger::{Checkpoint, Disk, MemDisk};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -63,14 +63,12 @@ pub struct Now {
     pub skew: i64,
     /// A bit of a file is flipped before the next start: which file, and where.
     pub rot: Option<(String, u64)>,
-    /// It has begun to put the state of another member in place of its own, in this life or in the
-    /// one before. Openraft forgets the entries before the snapshot without waiting for that to
-    /// end, so a node that fails in between refuses to start, and has to join anew.
-    pub installing: bool,
     /// What stopped it for good: damage that it has found.
     pub damaged: Option<String>,
     /// As it last saw itself.
     pub status: Option<Status>,
+    /// The head of its cluster log when that was last made durable: the checkpoint file.
+    pub floor: Option<Checkpoint>,
     /// What its disk holds.
     memory: MemDisk,
     disk: SimDisk,
@@ -244,13 +242,12 @@ impl Place {
         let started = self.clone().start(life, disk).await;
         let (cluster, machine, _serving) = match started {
             Ok(started) => started,
-            Err(why) if has_rotted || self.was_cut_short(&why) => {
+            Err(why) if has_rotted => {
                 self.now().damaged = Some(why.clone());
                 return Err(why);
             }
             Err(why) => return Err(why),
         };
-        self.now().installing = false;
         if self.node == 1 && life == 1 {
             self.found(&cluster).await?;
         }
@@ -259,10 +256,6 @@ impl Place {
             tokio::spawn(client.run());
         }
         self.look_after(life, &cluster).await
-    }
-
-    fn was_cut_short(&self, why: &str) -> bool {
-        self.now().installing && why.contains("but the Raft log begins after entry")
     }
 
     fn rot(&self, disk: &SimDisk, file: &str, chance: u64) -> bool {

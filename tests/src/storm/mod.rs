@@ -2,8 +2,9 @@
 //!
 //! Three or five members, each a host of turmoil. Real are openraft, our storage, batching, fence
 //! and network code, rustls on every connection, the law (`domain`), the cluster log and the sealed
-//! store behind `server::machine::LedgerMachine`. Simulated are time and network (by turmoil, [`net`])
-//! and the disk ([`disk`]), all on one thread and decided by one seed, so that a run repeats itself.
+//! store behind `server::machine::LedgerMachine`. Simulated are time and network (by turmoil,
+//! [`net`]) and the disk ([`disk`]), all on one thread and decided by one seed, so that a run
+//! repeats itself.
 //!
 //! A run has three parts: the cluster is founded in calm, then the weather ([`weather`]) does what
 //! the seed has drawn while clients ask at every node ([`client`]), then everything is put right

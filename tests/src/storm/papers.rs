@@ -18,7 +18,8 @@ pub const NODES_MAX: u64 = 9;
 
 /// A key with its certificate.
 struct Identity {
-    tls: (Arc<ClientConfig>, Arc<ServerConfig>),
+    chain: Vec<CertificateDer<'static>>,
+    key: Vec<u8>,
     fingerprint: [u8; 32],
 }
 
@@ -53,10 +54,11 @@ impl Papers {
         }
     }
 
-    /// How a node dials and is dialled.
+    /// How a node dials and is dialled in one life. Made anew for each, because they remember
+    /// sessions: what one run has resumed must not make the next one quicker.
     pub fn tls(&self, node: u64) -> PeerTls {
-        let (client, server) = &self.identities[&node].tls;
-        PeerTls::new(client.clone(), server.clone())
+        let (client, server) = configs(&self.identities[&node]);
+        PeerTls::new(client, server)
     }
 }
 
@@ -72,35 +74,33 @@ fn certify(issuer: &CertifiedIssuer<'static, KeyPair>, node: u64) -> Identity {
     ];
     let leaf = params.signed_by(&key, issuer).unwrap().der().clone();
     let fingerprint = key_of(&leaf).unwrap();
-    let chain = vec![leaf, issuer.der().clone()];
+    let (chain, key) = (vec![leaf, issuer.der().clone()], key.serialize_der());
     Identity {
-        tls: configs(issuer.der(), &chain, &key),
+        chain,
+        key,
         fingerprint,
     }
 }
 
-fn configs(
-    root: &CertificateDer<'static>,
-    chain: &[CertificateDer<'static>],
-    key: &KeyPair,
-) -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+fn configs(identity: &Identity) -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let private = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let private = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.clone()));
     let mut roots = RootCertStore::empty();
+    let root = identity.chain.last().expect("the CA ends the chain");
     roots.add(root.clone()).unwrap();
     let roots = Arc::new(roots);
     let client = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_root_certificates(roots.clone())
-        .with_client_auth_cert(chain.to_vec(), private())
+        .with_client_auth_cert(identity.chain.clone(), private())
         .unwrap();
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
     let server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(chain.to_vec(), private())
+        .with_single_cert(identity.chain.clone(), private())
         .unwrap();
     (Arc::new(client), Arc::new(server))
 }

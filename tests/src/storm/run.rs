@@ -42,6 +42,11 @@ pub struct Setting {
     pub nervous: bool,
     /// One node may lose bytes.
     pub rot: bool,
+    /// Longest way of a message, milliseconds.
+    pub latency_ms: u64,
+    /// Only members change, while two followers get nothing for a moment: what goes wrong when
+    /// followers are counted.
+    pub churn: bool,
 }
 
 impl Setting {
@@ -57,6 +62,23 @@ impl Setting {
             lasts: Duration::from_millis(6_000 + dice.below(8_000)),
             nervous: dice.below(3) == 0,
             rot: dice.below(2) == 0,
+            latency_ms: 20,
+            churn: false,
+        }
+    }
+
+    /// The setting of a seed in which five voters are replaced one after the other under load.
+    pub fn churning(seed: u64) -> Self {
+        Self {
+            seed,
+            nodes: 5,
+            spares: super::papers::NODES_MAX - 5,
+            pause_ms: 700,
+            lasts: Duration::from_secs(12),
+            nervous: false,
+            rot: false,
+            latency_ms: 60,
+            churn: true,
         }
     }
 }
@@ -128,7 +150,7 @@ pub fn run(setting: Setting) -> Run {
             )
         })
         .collect();
-    let mut sim = simulation(setting.seed);
+    let mut sim = simulation(&setting);
     for (node, place) in &places {
         let place = place.clone();
         sim.host(host(*node), move || {
@@ -161,13 +183,13 @@ pub fn run(setting: Setting) -> Run {
     }
 }
 
-fn simulation<'a>(seed: u64) -> Sim<'a> {
+fn simulation<'a>(setting: &Setting) -> Sim<'a> {
     let mut builder = turmoil::Builder::new();
     builder
-        .rng_seed(seed)
+        .rng_seed(setting.seed)
         .tick_duration(TICK)
         .min_message_latency(TICK * 2)
-        .max_message_latency(Duration::from_millis(20))
+        .max_message_latency(Duration::from_millis(setting.latency_ms))
         .simulation_duration(Duration::from_secs(3_600))
         .tcp_capacity(SEGMENTS_MAX);
     builder.build()

@@ -220,6 +220,10 @@ impl Weather {
 
     fn strike(&mut self, hosts: &mut Hosts<'_, '_>, now: Duration) {
         let node = self.node(hosts);
+        if self.setting.churn {
+            self.churn(hosts, now);
+            return;
+        }
         let chance = self.dice.below(100);
         match chance {
             0..34 if !self.links_are_bad => self.strike_links(hosts, now, node),
@@ -269,6 +273,27 @@ impl Weather {
         let chance = self.dice.roll();
         hosts.places[&node].now().rot = Some((file.to_owned(), chance));
         self.power(hosts, node, now + Duration::from_millis(500));
+    }
+
+    /// Holds up two followers of the leader, and has a voter replaced meanwhile.
+    fn churn(&mut self, hosts: &mut Hosts<'_, '_>, now: Duration) {
+        let Some(leader) = hosts.leader() else {
+            return;
+        };
+        if !self.links_are_bad {
+            let voters = hosts.places[&leader].voters().unwrap_or_default();
+            let mut others: Vec<u64> = voters.into_iter().filter(|n| *n != leader).collect();
+            let lasts = self.millis(50, 450);
+            self.links_are_bad = true;
+            self.ends.push((now + lasts, End::Links));
+            for _ in 0..2.min(others.len()) {
+                let place = usize::try_from(self.dice.below(others.len() as u64));
+                let held = others.swap_remove(place.expect("a place in a list"));
+                hosts.note(format_args!("hold: n{leader} and n{held}"));
+                hosts.sim.hold(host(leader), host(held));
+            }
+        }
+        self.change_members(hosts);
     }
 
     fn change_members(&mut self, hosts: &Hosts<'_, '_>) {

@@ -1,6 +1,7 @@
-//! **One order explains everything**: what the clients saw of each key, at whatever node they asked,
-//! is what one key would have done that obeys one operation at a time. Reads count as much as
-//! writes; an operation without an answer may have happened at any time after it was asked, or never.
+//! **One order explains everything**: what the clients saw of each key, at whatever node they
+//! asked, is what one key would have done that obeys one operation at a time. Reads count as much
+//! as writes; an operation without an answer may have happened at any time after it was asked, or
+//! never.
 
 use crate::linear;
 use crate::storm::Broken;

@@ -1,8 +1,8 @@
 //! **Committed means on the disks of a quorum**: when a leader is the first to apply an entry, a
 //! majority of each set of voters has it on disk.
 //!
-//! The sets are those that were in effect at this leader within the last moments: what was committed
-//! just before a change began may be applied just after.
+//! The sets are those that were in effect at this leader within the last moments: what was
+//! committed just before a change began may be applied just after.
 
 use crate::storm::Broken;
 use cluster::LogEnd;
