@@ -106,24 +106,36 @@ async fn append(node: &Arc<Node>, batch: Batch, permit: OwnedSemaphorePermit) {
     let (reign, ids) = (batch.reign, batch.ids.clone());
     match node.raft.client_write_ff(batch).await {
         Ok(written) => {
-            let applied = node.standing.applied_entry();
+            let (node, applied) = (node.clone(), node.standing.applied_entry());
             tokio::spawn(async move {
                 // Those who wait are answered when the entry is applied, or when it is certain
                 // that it never will be. Openraft's own answer only says that one more entry may
                 // begin; it never comes if the node was overtaken by a snapshot.
-                tokio::select! {
-                biased;
-                                    _ = written => {}
-                                    _ = applied.wait_for(|applied| applied.reign > reign) => {}
-                                }
+                let overtaken = applied.wait_for(|applied| applied.reign > reign);
+                let has_ended = tokio::select! {
+                    biased;
+                    written = written => written.is_err(),
+                    _ = overtaken => false,
+                };
                 drop(permit);
+                if has_ended {
+                    // Dropped without a word: a disk that failed has ended consensus here.
+                    let why = node
+                        .stopped()
+                        .unwrap_or_else(|| "consensus has ended".into());
+                    node.settle(&ids, &why);
+                }
             });
         }
-        Err(fatal) => {
-            for id in ids.iter() {
-                node.standing
-                    .settle(id, Outcome::Stopped(fatal.to_string()));
-            }
+        Err(fatal) => node.settle(&ids, &fatal.to_string()),
+    }
+}
+
+impl Node {
+    /// Tells those who wait that this node will not learn what became of their commands.
+    fn settle(&self, ids: &[serde_bytes::ByteArray<16>], why: &str) {
+        for id in ids {
+            self.standing.settle(id, Outcome::Stopped(why.to_owned()));
         }
     }
 }

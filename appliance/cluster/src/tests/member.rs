@@ -1,9 +1,11 @@
 //! A cluster of one: what was answered is there after a restart, and purge forgets entries.
 
 use super::world::{Recorder, plain};
-use crate::{Cluster, ClusterConfig, LogEnd, Member, StartFault, Timing};
-use ledger::StdDisk;
+use crate::{Cluster, ClusterConfig, LogEnd, Member, ProposeFault, StartFault, Timing};
+use ledger::disk::Failure;
+use ledger::{MemDisk, StdDisk};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn config(dir: &std::path::Path) -> ClusterConfig {
     ClusterConfig {
@@ -77,6 +79,31 @@ async fn a_restart_applies_what_was_committed_and_a_purge_forgets_it() {
     let lost = Cluster::start(config(dir.path()), Arc::<Recorder>::default(), None).await;
     let fault = lost.map(|_| ()).unwrap_err();
     assert!(fault.to_string().contains("nothing was fetched"), "{fault}");
+}
+
+/// Whichever call of the disk fails, nobody waits for what never comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fails_is_told_to_those_who_wait() {
+    for nth in 0..4 {
+        let disk = Arc::new(MemDisk::new());
+        let mut config = config(std::path::Path::new("/raft"));
+        config.disk = disk.clone();
+        let cluster = Cluster::start(config, Arc::<Recorder>::default(), None)
+            .await
+            .unwrap();
+        cluster.propose(plain([1])).await.unwrap();
+        disk.fail_at(nth, Failure::Full);
+        let told = async {
+            loop {
+                if let Err(fault) = cluster.propose(plain([2])).await {
+                    return fault;
+                }
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(10), told).await;
+        let fault = told.expect("an answer");
+        assert!(matches!(fault, ProposeFault::Stopped { .. }), "{fault}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
