@@ -92,7 +92,7 @@ impl LogStore {
     /// Opens or makes the log in a folder and starts its writer: a thread, or none if `inline`.
     ///
     /// # Errors
-    /// Damage of the segments or of the vote file, by name; and a log that ends before `purged`.
+    /// Damage of the segments or of the vote file, by name; and those of the disk.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         dir: &Path,
@@ -105,10 +105,16 @@ impl LogStore {
         let hard = hard.unwrap_or_default();
         let config = segments_config();
         // Entries are re-read and checked by Raft itself; no floor is known from elsewhere.
-        let (segments, recovery) =
+        let (mut segments, recovery) =
             Segments::open(disk.clone(), &dir.join("log"), config, 0).map_err(io::Error::other)?;
         if let Some(torn) = &recovery.torn_tail {
             tracing::warn!("Raft log: an unfinished write at the end was dropped: {torn:?}");
+        }
+        if let Some(purged) = hard.purged {
+            // The mark is written before entries go. A crash between the two would leave a log
+            // that ends before the mark, to which nothing could ever be appended.
+            let finished = segments.purge_before(purged.index + 1);
+            finished.map_err(io::Error::other)?;
         }
         let mut tail = Tail {
             cached: VecDeque::new(),

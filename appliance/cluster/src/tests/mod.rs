@@ -10,6 +10,7 @@ mod joining;
 mod member;
 mod members;
 mod over_tls;
+mod purge;
 mod reversion;
 mod standing;
 mod suite;
