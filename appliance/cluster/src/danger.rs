@@ -9,7 +9,8 @@
 pub enum Bug {
     /// Entries are reported as durable before the disk has them.
     AckBeforeFsync,
-    /// A command is tried again, and counts, in whatever term its entry comes to stand.
+    /// A command is tried again as soon as another leader is seen, and counts in whatever term its
+    /// entries come to stand.
     NoTermFence,
     /// A follower reads what it happens to have applied.
     ReadWithoutBarrier,

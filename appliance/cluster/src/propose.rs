@@ -105,6 +105,17 @@ impl Attempt {
     fn unknown(reason: impl Into<String>) -> Self {
         Self::Settled(Err(ProposeFault::unknown(reason)))
     }
+
+    /// What a node that does not lead learns from its own log; `None` when a snapshot hides it.
+    fn told_by_log(outcome: Outcome) -> Option<Self> {
+        Some(match outcome {
+            Outcome::Done { reply, .. } => Self::Settled(Ok(reply)),
+            Outcome::Expired => Self::again(ASK_NEXT_AFTER, "the leader changed"),
+            Outcome::NotTaken(why) => Self::again(ASK_AGAIN_AFTER, why),
+            Outcome::Stopped(why) => Self::Settled(Err(ProposeFault::stopped(why))),
+            Outcome::Unseen => return None,
+        })
+    }
 }
 
 impl Node {
@@ -235,25 +246,35 @@ impl Node {
         let seen = tokio::select! {
             biased;
             outcome = pending.outcome() => outcome,
-            attempt = &mut asked => match attempt {
-                Ok(attempt) => return attempt,
+            attempt = &mut asked => return match attempt {
+                Ok(attempt) => attempt,
                 // The leader does not know, or cannot be asked any more; the log will tell.
                 Err(why) => match tokio::time::timeout_at(deadline, pending.outcome()).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => return Attempt::unknown(why),
+                    Ok(outcome) => Attempt::told_by_log(outcome)
+                        .unwrap_or_else(|| Attempt::unknown(why)),
+                    Err(_) => Attempt::unknown(why),
                 },
             },
+            () = self.reign_ends(reign), if danger::has(Bug::NoTermFence) => {
+                return Attempt::again(ASK_NEXT_AFTER, "the leader changed");
+            }
         };
-        match seen {
-            Outcome::Done { reply, .. } => Attempt::Settled(Ok(reply)),
-            Outcome::Expired => Attempt::again(ASK_NEXT_AFTER, "the leader changed"),
-            Outcome::Unseen => match tokio::time::timeout_at(deadline, asked).await {
-                Ok(Ok(attempt)) => attempt,
-                Ok(Err(why)) => Attempt::unknown(why),
-                Err(_) => Attempt::unknown("this node was overtaken by a snapshot"),
-            },
-            Outcome::NotTaken(why) => Attempt::again(ASK_AGAIN_AFTER, why),
-            Outcome::Stopped(why) => Attempt::Settled(Err(ProposeFault::stopped(why))),
+        if let Some(attempt) = Attempt::told_by_log(seen) {
+            return attempt;
+        }
+        // A snapshot came over the entry, and only the leader can still tell.
+        match tokio::time::timeout_at(deadline, asked).await {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(why)) => Attempt::unknown(why),
+            Err(_) => Attempt::unknown("this node was overtaken by a snapshot"),
+        }
+    }
+
+    /// Waits until this node sees another leader. Only the planted bug takes that for an answer:
+    /// what the old leader has taken, the new one may still commit.
+    async fn reign_ends(&self, reign: Reign) {
+        while self.reign() == Some(reign) {
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
         }
     }
 

@@ -57,6 +57,26 @@ async fn fail_over_takes_less_than_three_of_the_longest_elections() {
     assert!(worst < 6 * TIMING.election_max.as_millis(), "{worst} ms");
 }
 
+/// The answer of the leader is lost, and a snapshot comes over the entry before it could be read.
+#[tokio::test(start_paused = true)]
+async fn a_command_hidden_by_a_snapshot_has_an_unknown_outcome() {
+    let world = World::of(3).await;
+    *world.ether.resets.lock() = true;
+    let leader = world.leader().await;
+    let follower = leader % 3 + 1;
+    *world.machines[&follower].fetch_is_quick.lock() = true;
+    world.cut(leader, follower, true);
+    let proposer = world.running[&follower].clone();
+    let proposed = tokio::spawn(async move { proposer.propose(plain("hidden")).await });
+    pause(100).await;
+    world.running[&leader].forget_entries().await.unwrap();
+    world.heal();
+    let fault = proposed.await.unwrap().unwrap_err();
+    assert!(matches!(fault, ProposeFault::Unknown { .. }), "{fault}");
+    world.settle().await;
+    assert_eq!(world.machines[&follower].commands(), [b"hidden".to_vec()]);
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answered {
     Done,
