@@ -4,18 +4,21 @@
 //! answered; the folder may be deleted at any time, and is deleted by us whenever it was not closed
 //! cleanly, does not open, or knows more than the cluster log (docs/decisions/0002).
 //!
-//! Tree `index`: key = 8 bytes of SHA-256(scope, attribute, value) ‖ uid (16), value empty. A scope
-//! is an owner or a key sharing group, so a search costs what its user can see, not what the
-//! appliance holds. Tree `objects`: uid → the 8-byte hashes that stand in the index for it. Tree
-//! default: `size` = records of the cluster log that are reflected. A file beside the folder marks
-//! a clean stop.
+//! Tree `index`: the list of the objects for each 8 bytes of SHA-256(scope, attribute, value). A
+//! scope is an owner or a key sharing group, so a search costs what its user can see, not what the
+//! appliance holds. Tree `objects`: one list of all objects, each with the hashes for which it
+//! stands in the index. Lists are kept as `lists` says. Tree default: `reflected` = records of the
+//! cluster log that are reflected. A file beside the folder marks a clean stop.
+
+mod lists;
 
 use crate::machine::LedgerMachine;
 use domain::{Attribute, AttributeName, Name, Object, Record, State, Time, Uid};
 use domain::{Value, codec, tag};
-use parking_lot::{Condvar, Mutex};
+use lists::{Changes, Writes};
+use parking_lot::{Condvar, Mutex, RwLock};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,10 @@ use tokio::sync::watch;
 
 /// Changed objects reflected in one write.
 const OBJECTS_PER_WRITE: usize = 4096;
+
+/// Key of the default tree under which stands how many records are reflected. Another layout of the
+/// folder takes another key: one that does not have it is made again.
+const REFLECTED: &str = "reflected";
 
 /// Memory sled may use for its page cache: it is an index, the state is in memory already.
 const CACHE_BYTES: u64 = 128 << 20;
@@ -76,6 +83,8 @@ pub enum Scope {
 pub struct Projections {
     db: sled::Db,
     index: sled::Tree,
+    /// Held by a search while it walks along a list, and by who moves objects in one.
+    walks: Arc<RwLock<()>>,
     reflected: watch::Receiver<u64>,
     wanted: Arc<Wanted>,
     machine: Arc<LedgerMachine>,
@@ -119,6 +128,7 @@ struct Follower {
     db: sled::Db,
     index: sled::Tree,
     objects: sled::Tree,
+    walks: Arc<RwLock<()>>,
     machine: Arc<LedgerMachine>,
     reflected: watch::Sender<u64>,
     wanted: Arc<Wanted>,
@@ -136,10 +146,12 @@ impl Projections {
         let (sender, reflected) = watch::channel(at);
         let wanted = Arc::new(Wanted::default());
         let closed = Arc::new(Mutex::new(false));
+        let walks = Arc::new(RwLock::new(()));
         let follower = Follower {
             db: db.clone(),
             index: index.clone(),
             objects,
+            walks: walks.clone(),
             machine: machine.clone(),
             reflected: sender,
             wanted: wanted.clone(),
@@ -153,6 +165,7 @@ impl Projections {
         Ok(Self {
             db,
             index,
+            walks,
             reflected,
             wanted,
             machine,
@@ -178,7 +191,8 @@ impl Projections {
         }
     }
 
-    /// Objects that may match, newest first, each once. The caller checks each against the state.
+    /// Objects that may match, newest first of each scope, each once. The caller checks each
+    /// against the state.
     pub fn candidates(&self, lookup: &Lookup) -> impl Iterator<Item = Result<Uid, QueryFault>> {
         let mut seen = BTreeSet::new();
         let several = lookup.scopes.len() > 1;
@@ -187,15 +201,26 @@ impl Projections {
             .iter()
             .map(|s| hash(s, lookup.condition.as_ref()))
             .collect();
-        let index = self.index.clone();
-        prefixes
+        let walk = self.walks.read();
+        let blocks = prefixes
             .into_iter()
-            .flat_map(move |prefix| index.scan_prefix(prefix).rev())
-            .map(|entry| uid_of(&entry.map_err(fault)?.0))
-            .filter(move |uid| match uid {
-                Ok(uid) => !several || seen.insert(*uid),
-                Err(_) => true,
-            })
+            .flat_map(|prefix| self.index.scan_prefix(prefix).rev());
+        let uids = blocks.flat_map(move |block| {
+            // As long as the walk lasts.
+            let _walk = &walk;
+            let block = block
+                .map_err(fault)
+                .and_then(|(_, value)| lists::decode(&value));
+            let (uids, failed) = match block {
+                Ok(block) => (block.into_keys().rev().collect(), None),
+                Err(e) => (Vec::new(), Some(Err(e))),
+            };
+            uids.into_iter().map(Ok).chain(failed)
+        });
+        uids.filter(move |uid| match uid {
+            Ok(uid) => !several || seen.insert(*uid),
+            Err(_) => true,
+        })
     }
 
     /// Records of the cluster log that are reflected.
@@ -226,13 +251,6 @@ fn fault(error: impl std::fmt::Display) -> QueryFault {
     QueryFault::Index(error.to_string())
 }
 
-fn uid_of(key: &[u8]) -> Result<Uid, QueryFault> {
-    let bytes = key.get(8..).and_then(|b| b.try_into().ok());
-    bytes
-        .map(Uid::from_bytes)
-        .ok_or_else(|| fault("an index key of the wrong length"))
-}
-
 /// Opens the folder if it was closed cleanly and knows no more than the log; otherwise moves it out
 /// of the way and begins an empty one. sled may panic on a damaged folder, so it opens under
 /// `catch_unwind` (release builds abort on panic; there the mark of a clean stop decides first).
@@ -242,11 +260,9 @@ fn open_or_rebuild(dir: &Path, size: u64) -> Result<(sled::Db, u64), QueryFault>
         std::fs::remove_file(&mark).map_err(fault)?;
         let opened = std::panic::catch_unwind(|| open(dir));
         if let Ok(Ok(db)) = opened {
-            let at = db.get("size").map_err(fault)?;
-            let at = at
-                .and_then(|b| codec::from_slice::<u64>(&b).ok())
-                .unwrap_or(0);
-            if at <= size {
+            let at = db.get(REFLECTED).map_err(fault)?;
+            let at = at.and_then(|b| codec::from_slice::<u64>(&b).ok());
+            if let Some(at) = at.filter(|at| *at <= size) {
                 return Ok((db, at));
             }
         }
@@ -314,64 +330,51 @@ impl Follower {
             touched.extend(record.event.uid().copied());
             next += 1;
         }
-        let mut index = sled::Batch::default();
-        let mut objects = sled::Batch::default();
-        for uid in touched {
-            let hashes = {
-                let state = self.machine.state();
-                state
-                    .object(&uid)
-                    .map(|object| hashes(&state, object))
-                    .unwrap_or_default()
-            };
-            self.replace(&uid, &hashes, &mut index, &mut objects)?;
-        }
-        self.objects.apply_batch(objects).map_err(fault)?;
-        self.index.apply_batch(index).map_err(fault)?;
+        self.apply(touched)?;
         // Last: after a crash the folder is rebuilt anyway; this order only keeps a clean folder
         // from claiming more than it reflects.
         self.db
-            .insert("size", codec::to_vec(&next))
+            .insert(REFLECTED, codec::to_vec(&next))
             .map_err(fault)?;
         Ok(next)
     }
 
-    fn replace(
-        &self,
-        uid: &Uid,
-        hashes: &BTreeSet<[u8; 8]>,
-        index: &mut sled::Batch,
-        objects: &mut sled::Batch,
-    ) -> Result<(), QueryFault> {
-        let before = self.objects.get(uid.as_bytes()).map_err(fault)?;
-        let before: BTreeSet<[u8; 8]> = before
-            .iter()
-            .flat_map(|bytes| bytes.chunks_exact(8).filter_map(|c| c.try_into().ok()))
-            .collect();
-        for gone in before.difference(hashes) {
-            index.remove(key(gone, uid).as_slice());
+    /// Puts these objects where the state has them now.
+    fn apply(&self, touched: BTreeSet<Uid>) -> Result<(), QueryFault> {
+        let mut objects = Changes::new();
+        let mut index: BTreeMap<[u8; 8], Changes> = BTreeMap::new();
+        let mut place = None;
+        for uid in touched {
+            let hashes = {
+                let state = self.machine.state();
+                let object = state.object(&uid);
+                object
+                    .map(|object| hashes(&state, object))
+                    .unwrap_or_default()
+            };
+            let before = lists::marks_of(&self.objects, b"", &uid, &mut place)?;
+            let before: BTreeSet<[u8; 8]> = before.into_iter().flatten().collect();
+            for gone in before.difference(&hashes) {
+                index.entry(*gone).or_default().insert(uid, None);
+            }
+            for new in hashes.difference(&before) {
+                let marks = Some(Vec::new());
+                index.entry(*new).or_default().insert(uid, marks);
+            }
+            if before != hashes {
+                let marks = (!hashes.is_empty()).then(|| hashes.into_iter().collect());
+                objects.insert(uid, marks);
+            }
         }
-        for new in hashes.difference(&before) {
-            index.insert(key(new, uid).as_slice(), &[]);
+        let (mut of_objects, mut of_index) = (Writes::default(), Writes::default());
+        lists::change(&self.objects, b"", objects, &mut of_objects)?;
+        for (hash, changes) in index {
+            lists::change(&self.index, &hash, changes, &mut of_index)?;
         }
-        if hashes.is_empty() {
-            objects.remove(uid.as_bytes());
-        } else {
-            objects.insert(
-                uid.as_bytes(),
-                hashes.iter().flatten().copied().collect::<Vec<u8>>(),
-            );
-        }
-        Ok(())
+        self.objects.apply_batch(of_objects.batch).map_err(fault)?;
+        let _nobody_walks = of_index.moves.then(|| self.walks.write());
+        self.index.apply_batch(of_index.batch).map_err(fault)
     }
-}
-
-fn key(hash: &[u8; 8], uid: &Uid) -> [u8; 24] {
-    let mut key = [0; 24];
-    let (head, tail) = key.split_at_mut(8);
-    head.copy_from_slice(hash);
-    tail.copy_from_slice(uid.as_bytes());
-    key
 }
 
 /// Everything the index says of one object.
