@@ -1,6 +1,7 @@
 //! The cluster as it ships under simulated hosts, network and disks: see `tests::storm`.
 //!
-//! `STRONGROOM_ROUNDS` says how many seeds, `STRONGROOM_SEED` which one alone.
+//! `STRONGROOM_ROUNDS` says how many seeds, `STRONGROOM_SEED` which one alone; `cargo xtask storm`
+//! sets them.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -15,7 +16,24 @@ use tests::storm::run::{Setting, run};
 const SEEDS: (u64, u64) = (50, 2_000);
 
 fn again(seed: u64) -> String {
-    format!("STRONGROOM_SEED={seed} cargo test --profile sim -p tests --test storm -- --nocapture")
+    format!("cargo xtask storm --seed {seed}")
+}
+
+fn again_churning(seed: u64) -> String {
+    format!("cargo xtask storm --churn --seed {seed}")
+}
+
+/// Runs the one seed that was asked for, and prints all of it. False when none was.
+fn runs_alone(setting: fn(u64) -> Setting, again: fn(u64) -> String) -> bool {
+    let Ok(seed) = std::env::var("STRONGROOM_SEED") else {
+        return false;
+    };
+    let seed = seed.parse().unwrap();
+    let run = run(setting(seed));
+    run.trace.iter().for_each(|line| println!("{line}"));
+    println!("{:?}", run.figures);
+    run.demand(&again(seed)).unwrap();
+    true
 }
 
 /// Runs the seeds on as many threads as there are processors, each seed on one.
@@ -51,11 +69,7 @@ fn run_all(
 
 #[test]
 fn every_seed_keeps_every_promise() {
-    if let Ok(seed) = std::env::var("STRONGROOM_SEED") {
-        let seed = seed.parse().unwrap();
-        let run = run(Setting::of(seed));
-        run.trace.iter().for_each(|line| println!("{line}"));
-        run.demand(&again(seed)).unwrap();
+    if runs_alone(Setting::of, again) {
         return;
     }
     let begun = Instant::now();
@@ -83,9 +97,11 @@ const CHURNS: (u64, u64) = (10, 300);
 /// voters without their leader, or two sets of them: a change of the membership.
 #[test]
 fn members_change_under_load() {
+    if runs_alone(Setting::churning, again_churning) {
+        return;
+    }
     let seeds = tests::bound("STRONGROOM_ROUNDS", CHURNS.0, CHURNS.1);
-    let again = |seed| format!("seed {seed} of Setting::churning");
-    let (figures, failures) = run_all(0..seeds, Setting::churning, again);
+    let (figures, failures) = run_all(0..seeds, Setting::churning, again_churning);
     println!("{seeds} seeds of changing members: {figures:?}");
     let failed = failures.len();
     assert!(
@@ -98,7 +114,7 @@ fn members_change_under_load() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    for seed in [1, 2, 3] {
+    for seed in 0..20 {
         let (one, other) = (run(Setting::of(seed)), run(Setting::of(seed)));
         let mut pairs = one.trace.iter().zip(&other.trace).enumerate();
         if let Some((line, (a, b))) = pairs.find(|(_, (a, b))| a != b) {
@@ -115,18 +131,19 @@ mod bugs {
     use cluster::danger::{self, Bug};
     use tests::storm::run::Setting;
 
-    /// Finds the bug within so many seeds, by one of these promises.
+    /// Finds the bug within so many seeds, by one of these promises. A seed in which it breaks
+    /// another one first (nothing heals where everything is lost) does not count.
     fn is_found(bug: Bug, within: u64, promises: &[&str]) {
         danger::plant(Some(bug));
-        let broken = (0..within).find_map(|seed| Some((seed, run(Setting::of(seed)).broken?)));
+        let found = (0..within).find_map(|seed| {
+            let broken = run(Setting::of(seed)).broken?;
+            println!("{bug:?}: seed {seed}: {broken}");
+            promises.contains(&broken.promise).then_some(())
+        });
         danger::plant(None);
-        let Some((seed, broken)) = broken else {
-            panic!("{bug:?} was NOT found within {within} seeds");
-        };
-        println!("{bug:?}: seed {seed}: {broken}");
         assert!(
-            promises.contains(&broken.promise),
-            "{bug:?} was found by another: {broken}"
+            found.is_some(),
+            "{bug:?} was NOT found within {within} seeds"
         );
     }
 

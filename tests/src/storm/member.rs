@@ -177,14 +177,22 @@ impl Place {
 
     /// Cuts the power: of what was not synced, chance decides what survives.
     pub fn cut_power(&self, chance: &mut Dice) {
+        // Sometimes nothing does, which is what a bug of durability needs to be seen.
+        if chance.below(3) == 0 {
+            return self.lose_power();
+        }
+        let choose = |n| usize::try_from(chance.below(n as u64)).expect("a number below a usize");
+        self.crash(choose);
+    }
+
+    /// Cuts the power: nothing survives that was not synced.
+    pub fn lose_power(&self) {
+        self.crash(|_| 0);
+    }
+
+    fn crash(&self, mut choose: impl FnMut(usize) -> usize) {
         self.end_life();
         let mut here = self.now();
-        // Sometimes nothing survives, which is what a bug of durability needs to be seen.
-        let keeps_nothing = chance.below(3) == 0;
-        let mut choose = |n: usize| match keeps_nothing {
-            true => 0,
-            false => usize::try_from(chance.below(n as u64)).expect("a number below a usize"),
-        };
         here.memory = here.memory.crash(&mut choose);
     }
 

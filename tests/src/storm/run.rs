@@ -44,8 +44,8 @@ pub struct Setting {
     pub rot: bool,
     /// Longest way of a message, milliseconds.
     pub latency_ms: u64,
-    /// Only members change, while two followers get nothing for a moment: what goes wrong when
-    /// followers are counted.
+    /// Only members change, while the leader does not hear all of its followers: what goes wrong
+    /// when followers are counted.
     pub churn: bool,
 }
 

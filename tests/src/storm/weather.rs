@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use turmoil::Sim;
 
+/// How often, in percent, a nervous run loses the power of all nodes when a new leader is seen.
+const BLACKOUT_CHANCE: u64 = 20;
+
 /// What ends a fault.
 #[derive(Clone, Copy, Debug)]
 enum End {
@@ -20,6 +23,24 @@ enum End {
     Links,
     /// A host starts.
     Start(u64),
+}
+
+/// How long a leader does not hear some of its followers while members change: shorter than they
+/// wait before they elect another.
+const SILENCE: Duration = Duration::from_millis(480);
+
+/// Followers of a leader that is to count them wrongly, if it can.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    leader: u64,
+    first: u64,
+    third: u64,
+    gone: u64,
+    /// The first entry that may be the change.
+    from: u64,
+    until: Duration,
+    /// The third has been heard and is not any more.
+    is_silent: bool,
 }
 
 /// The sky over one run.
@@ -33,6 +54,10 @@ pub struct Weather {
     has_rotted: bool,
     /// The last term that each node was seen in.
     terms: BTreeMap<u64, u64>,
+    /// The last leader that was seen, and its term.
+    reign: Option<(u64, u64)>,
+    /// A voter goes, and the followers are being counted.
+    count: Option<Count>,
     /// Nodes that may still be let in, and whether it was asked for.
     spares: Vec<u64>,
     /// Faults so far.
@@ -75,6 +100,30 @@ impl Hosts<'_, '_> {
         terms.max().map(|(_, node)| node)
     }
 
+    /// How far the log of a node reaches.
+    fn last_entry(&self, node: u64) -> Option<u64> {
+        self.places[&node].now().status.as_ref()?.last_entry
+    }
+
+    /// How far a leader knows the logs of others to reach.
+    fn matched(&self, leader: u64) -> BTreeMap<u64, u64> {
+        let now = self.places[&leader].now();
+        let members = now.status.iter().flat_map(|status| &status.members);
+        members
+            .filter_map(|member| Some((member.node, member.matched?)))
+            .collect()
+    }
+
+    fn hold(&mut self, one: u64, other: u64) {
+        self.note(format_args!("hold: n{one} and n{other}"));
+        self.sim.hold(host(one), host(other));
+    }
+
+    fn release(&mut self, one: u64, other: u64) {
+        self.note(format_args!("release: n{one} and n{other}"));
+        self.sim.release(host(one), host(other));
+    }
+
     /// Takes the power from a host: what it had not synced is lost.
     pub fn power_off(&mut self, node: u64, chance: &mut Dice) {
         self.places[&node].cut_power(chance);
@@ -105,6 +154,8 @@ impl Weather {
             links_are_bad: false,
             has_rotted: false,
             terms: BTreeMap::new(),
+            reign: None,
+            count: None,
             spares,
             faults: 0,
         }
@@ -115,6 +166,7 @@ impl Weather {
         let now = hosts.sim.elapsed();
         self.end_what_is_due(hosts, now);
         self.strike_voters(hosts, now);
+        self.let_count(hosts, now);
         if now >= self.next {
             self.next = now + self.millis(self.setting.pause_ms / 4, self.setting.pause_ms);
             self.faults += 1;
@@ -146,11 +198,7 @@ impl Weather {
         let now = hosts.sim.elapsed();
         let nodes: Vec<u64> = hosts.places.keys().copied().collect();
         for node in nodes {
-            let planned = self
-                .ends
-                .iter()
-                .any(|(_, end)| matches!(end, End::Start(n) if *n == node));
-            if !planned && !hosts.sim.is_host_running(host(node)) {
+            if !self.is_down(node) && !hosts.sim.is_host_running(host(node)) {
                 self.ends
                     .push((now + Duration::from_millis(300), End::Start(node)));
             }
@@ -188,6 +236,16 @@ impl Weather {
             .iter()
             .filter_map(|(node, place)| Some((*node, place.now().status.as_ref()?.term)))
             .collect();
+        let leader = hosts.leader();
+        let leads = |(node, _): &&(u64, u64)| Some(*node) == leader;
+        if let Some(reign) = terms.iter().find(leads) {
+            let before = self.reign.replace(*reign);
+            let is_new = before.is_some_and(|before| before != *reign);
+            if is_new && self.dice.below(100) < BLACKOUT_CHANCE {
+                self.terms.extend(terms);
+                return self.black_out(hosts, now);
+            }
+        }
         for (node, term) in terms {
             let before = self.terms.insert(node, term);
             if before.is_some_and(|before| before < term) && self.dice.below(100) < 25 {
@@ -195,6 +253,28 @@ impl Weather {
                 self.power(hosts, node, now + down);
             }
         }
+    }
+
+    /// The site loses its power at the worst moment for the votes of an election: they are given,
+    /// and what was not synced is gone everywhere.
+    fn black_out(&mut self, hosts: &mut Hosts<'_, '_>, now: Duration) {
+        self.faults += 1;
+        hosts.note("power: everywhere, and nothing survives that was not synced");
+        let nodes: Vec<u64> = hosts.places.keys().copied().collect();
+        for node in nodes {
+            if !self.is_down(node) {
+                hosts.places[&node].lose_power();
+                hosts.sim.crash(host(node));
+                let down = self.millis(20, 400);
+                self.ends.push((now + down, End::Start(node)));
+            }
+        }
+    }
+
+    /// Whether a node stays down until a time that is known.
+    fn is_down(&self, node: u64) -> bool {
+        let mut ends = self.ends.iter();
+        ends.any(|(_, end)| matches!(end, End::Start(n) if *n == node))
     }
 
     fn node(&mut self, hosts: &Hosts<'_, '_>) -> u64 {
@@ -206,8 +286,7 @@ impl Weather {
     }
 
     fn power(&mut self, hosts: &mut Hosts<'_, '_>, node: u64, until: Duration) {
-        let is_down = |(_, end): &(Duration, End)| matches!(end, End::Start(n) if *n == node);
-        if self.ends.iter().any(is_down) {
+        if self.is_down(node) {
             return;
         }
         hosts.note(format_args!(
@@ -232,9 +311,7 @@ impl Weather {
                 self.power(hosts, node, now + down);
             }
             48..58 => {
-                let is_down =
-                    |(_, end): &(Duration, End)| matches!(end, End::Start(n) if *n == node);
-                if !self.ends.iter().any(is_down) {
+                if !self.is_down(node) {
                     let down = self.millis(50, 3_000);
                     hosts.note(format_args!("kill: n{node} for {} ms", down.as_millis()));
                     hosts.start(node, now + down);
@@ -263,7 +340,11 @@ impl Weather {
                 hosts.places[&node].order(Order::Forget);
             }
             90..93 if !self.has_rotted && self.setting.rot => self.rot(hosts, now, node),
-            _ => self.change_members(hosts),
+            _ => {
+                if let Some(gone) = self.voter(hosts) {
+                    self.change_members(hosts, gone);
+                }
+            }
         }
     }
 
@@ -275,48 +356,94 @@ impl Weather {
         self.power(hosts, node, now + Duration::from_millis(500));
     }
 
-    /// Holds up two followers of the leader, and has a voter replaced meanwhile.
+    /// Has members changed; when a voter goes, the leader does not hear all of the others.
     fn churn(&mut self, hosts: &mut Hosts<'_, '_>, now: Duration) {
         let Some(leader) = hosts.leader() else {
             return;
         };
-        if !self.links_are_bad {
-            let voters = hosts.places[&leader].voters().unwrap_or_default();
-            let mut others: Vec<u64> = voters.into_iter().filter(|n| *n != leader).collect();
-            let lasts = self.millis(50, 450);
+        let voters = hosts.places[&leader].voters().unwrap_or_default();
+        let is_full = voters.len() as u64 >= self.setting.nodes;
+        let mut others: Vec<u64> = voters.into_iter().filter(|n| *n != leader).collect();
+        let mut draw = || {
+            let place = self.dice.below(others.len().max(1) as u64);
+            let place = usize::try_from(place).expect("a place in a list");
+            (place < others.len()).then(|| others.swap_remove(place))
+        };
+        let (Some(first), Some(second), Some(third), Some(gone)) = (draw(), draw(), draw(), draw())
+        else {
+            return self.change_members(hosts, leader);
+        };
+        let gone = if self.dice.below(4) > 0 { gone } else { leader };
+        if is_full && !self.links_are_bad && !self.spares.is_empty() {
+            let until = now + SILENCE;
             self.links_are_bad = true;
-            self.ends.push((now + lasts, End::Links));
-            for _ in 0..2.min(others.len()) {
-                let place = usize::try_from(self.dice.below(others.len() as u64));
-                let held = others.swap_remove(place.expect("a place in a list"));
-                hosts.note(format_args!("hold: n{leader} and n{held}"));
-                hosts.sim.hold(host(leader), host(held));
-            }
+            self.ends.push((until, End::Links));
+            hosts.hold(leader, first);
+            hosts.hold(leader, second);
+            let from = hosts.last_entry(leader).map_or(0, |last| last + 1);
+            self.count = (gone != leader).then_some(Count {
+                leader,
+                first,
+                third,
+                gone,
+                from,
+                until,
+                is_silent: false,
+            });
         }
-        self.change_members(hosts);
+        self.change_members(hosts, gone);
     }
 
-    fn change_members(&mut self, hosts: &Hosts<'_, '_>) {
+    /// Lets the followers of a leader that has a voter removed be heard in the order in which a
+    /// wrong count shows: the third says that it has the change, before the one that goes does,
+    /// and is silent; the one that goes overtakes it; then the first comes back. Whoever now takes
+    /// the third for one that has what the first has, commits without a quorum of the new voters.
+    fn let_count(&mut self, hosts: &mut Hosts<'_, '_>, now: Duration) {
+        let Some(mut count) = self.count.take().filter(|count| now < count.until) else {
+            return;
+        };
+        let matched = hosts.matched(count.leader);
+        let (third, gone) = (matched.get(&count.third), matched.get(&count.gone));
+        if count.is_silent {
+            if gone > third {
+                return hosts.release(count.leader, count.first);
+            }
+        } else if gone >= Some(&count.from) {
+            // In this order nobody counts wrongly.
+            return self.ends.push((now, End::Links));
+        } else if third >= Some(&count.from) {
+            hosts.hold(count.leader, count.third);
+            count.is_silent = true;
+        }
+        self.count = Some(count);
+    }
+
+    /// Has a voter removed, or lets a spare node in when one was.
+    fn change_members(&mut self, hosts: &Hosts<'_, '_>, gone: u64) {
         let Some(leader) = hosts.leader().filter(|_| self.setting.spares > 0) else {
             return;
         };
         let place = &hosts.places[&leader];
-        let voters: Vec<u64> = place.voters().unwrap_or_default().into_iter().collect();
-        if (voters.len() as u64) < self.setting.nodes {
+        let voters = place.voters().unwrap_or_default().len() as u64;
+        if voters < self.setting.nodes {
             if let Some(spare) = self.spares.pop() {
                 hosts.note(format_args!("n{spare} is to be let in"));
                 place.order(Order::Admit(spare));
             }
         } else if !self.spares.is_empty() {
-            let gone = if self.dice.below(2) == 0 {
-                Some(&leader)
-            } else {
-                self.dice.pick(&voters)
-            };
-            if let Some(gone) = gone {
-                hosts.note(format_args!("n{gone} is to be removed"));
-                place.order(Order::Remove(*gone));
-            }
+            hosts.note(format_args!("n{gone} is to be removed"));
+            place.order(Order::Remove(gone));
+        }
+    }
+
+    /// The leader or any voter.
+    fn voter(&mut self, hosts: &Hosts<'_, '_>) -> Option<u64> {
+        let leader = hosts.leader()?;
+        let voters = hosts.places[&leader].voters().unwrap_or_default();
+        let voters: Vec<u64> = voters.into_iter().collect();
+        match self.dice.below(2) == 0 {
+            true => Some(leader),
+            false => self.dice.pick(&voters).copied(),
         }
     }
 
