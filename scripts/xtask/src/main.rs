@@ -10,6 +10,7 @@ mod check;
 mod fuzz;
 mod sim;
 mod step;
+mod storm;
 mod tied;
 
 use anyhow::Result;
@@ -44,6 +45,8 @@ enum Job {
     },
     /// Simulates clusters in one thread, in which everything goes wrong, each from its seed.
     Sim(sim::Options),
+    /// Simulates the cluster as it ships, with openraft and TLS, each run from its seed.
+    Storm(storm::Options),
     /// Measures speed as ratios to a bare TLS echo server, or (`bench cluster`) to one node.
     Bench(bench::Options),
     /// The echo server of the benchmark.
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
     match Arguments::parse().job {
         Job::Check { full } => check::check(full),
         Job::Sim(options) => sim::run(&options),
+        Job::Storm(options) => storm::run(&options),
         Job::Bench(options) => bench::run(&options),
         Job::Echo(options) => bench::echo::run(&options),
         Job::Tied(options) => Err(tied::run(&options)),
