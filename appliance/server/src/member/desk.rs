@@ -10,7 +10,7 @@ use crate::founding;
 use crate::jobs::cosign::Cosigner;
 use cluster::peers::{Answerer, BoxFuture, Caller, Lane};
 use domain::state::Node;
-use domain::{Actor, Ask, Candidate, Fingerprint, Hash, MemberPhase, NodeId, codec};
+use domain::{Actor, Ask, Candidate, Fingerprint, Hash, MemberPhase, MemberRole, NodeId, codec};
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
 use vault::store::StoreEntry;
@@ -132,6 +132,10 @@ impl Desk {
                 let proof = ledger.consistency(old, new).map_err(text)?;
                 Ok(Answer::Proof(hashes(&proof)))
             }
+            // A witness that catches up asks like everybody, and there is nothing that it misses.
+            Question::StorePage { .. } if self.is_witness(caller) => {
+                Ok(Answer::Entries(Vec::new()))
+            }
             Question::StorePage { after, entry } => {
                 self.keeper(caller)?;
                 self.store_page(after, entry).await
@@ -165,6 +169,12 @@ impl Desk {
             .ok_or_else(|| format!("node {} may not hold keys", node.0))
     }
 
+    fn is_witness(&self, node: NodeId) -> bool {
+        let state = self.engine.machine().state();
+        let role = state.member(node).map(|member| member.role);
+        role == Some(MemberRole::Witness)
+    }
+
     async fn join(&self, secret: &[u8], candidate: Candidate, spki: &[u8]) -> Answered {
         check_key(&candidate, spki)?;
         let ask = Ask::RequestJoin {
@@ -178,10 +188,13 @@ impl Desk {
     async fn change(&self, ask: Ask) -> Result<(), String> {
         let actor = Actor::Node(self.engine.node());
         match self.engine.change(&actor, ask, None).await {
-            Ok(_) => Ok(()),
-            Err(Refusal::Denied { denial, .. }) => Err(denial.to_string()),
-            Err(Refusal::Fault(fault)) => Err(fault.to_string()),
+            Ok(_) => {}
+            Err(Refusal::Denied { denial, .. }) => return Err(denial.to_string()),
+            Err(Refusal::Fault(fault)) => return Err(fault.to_string()),
         }
+        // The leader's word may be here before its entry; what is read next must know of it.
+        let carried_out = self.engine.cluster().read_barrier().await;
+        carried_out.map(drop).map_err(text)
     }
 
     fn waiting(&self) -> Answered {

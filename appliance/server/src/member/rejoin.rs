@@ -46,7 +46,7 @@ pub(crate) async fn rejoin(layout: &Layout, vault: &Vault, place: &Place) -> any
         candidate,
         spki: ByteBuf::from(identity.spki),
     };
-    let admission = ask(&helpers, &question).await?;
+    let admission = ask(&helpers, &question, place.id()).await?;
     keep(vault, &admission)?;
     let others = admission.members.iter();
     let others = others.filter(|(id, _)| *id != NodeId(place.node) && *id != admission.node);
@@ -65,12 +65,15 @@ pub(crate) async fn rejoin(layout: &Layout, vault: &Vault, place: &Place) -> any
     Ok(place)
 }
 
-async fn ask(helpers: &Helpers, question: &Question) -> anyhow::Result<Admission> {
+/// Asks until there is a number after `old`: under the old one an empty Raft log would be a vote
+/// forgotten.
+async fn ask(helpers: &Helpers, question: &Question, old: NodeId) -> anyhow::Result<Admission> {
     let begun = Instant::now();
     let mut told = String::new();
     loop {
         let why = match helpers.ask_round(question).await {
-            Ok(Answer::Admitted(admission)) => return Ok(*admission),
+            Ok(Answer::Admitted(admission)) if admission.node > old => return Ok(*admission),
+            Ok(Answer::Admitted(_)) => "the member does not know of the new number yet".to_owned(),
             Ok(_) => "a member gave an answer to another question".to_owned(),
             Err(why) => why,
         };
