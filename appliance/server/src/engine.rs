@@ -137,6 +137,19 @@ fn permit_stale(
     })
 }
 
+/// A refusal by a state that may be old is no word of the cluster: what this node does not know may
+/// have come to be, and a client must not take a key for lost. What was destroyed stays so.
+fn must_stand(denial: &Denial, stale: Option<Stale>) -> Result<(), Fault> {
+    match (stale, denial) {
+        (None, _) | (_, Denial::Destroyed | Denial::TooStale { .. }) => Ok(()),
+        (Some(stale), _) => {
+            let seconds = stale.age_seconds;
+            let reason = format!("no quorum has answered for {seconds} s");
+            Err(Fault::NotReady(NotReady { reason }))
+        }
+    }
+}
+
 /// Key material on its way out.
 #[derive(Debug)]
 pub struct Released {
@@ -470,7 +483,10 @@ impl Engine {
         };
         let (seen, material, form) = match permitted {
             Ok(permitted) => permitted,
-            Err(denial) => return Err(self.deny(actor, "Get", Some(uid), denial)?),
+            Err(denial) => {
+                must_stand(&denial, stale)?;
+                return Err(self.deny(actor, "Get", Some(uid), denial)?);
+            }
         };
         let material = match self.open(uid, material.as_ref()) {
             // Destroyed since it was permitted: the answer is that of a moment later.
@@ -574,6 +590,7 @@ impl Engine {
                 })
             }
             Err(denial) => {
+                must_stand(&denial, stale)?;
                 let operation = match read {
                     Read::AttributeList => "Get Attribute List",
                     Read::Material | Read::Attributes => "Get Attributes",
