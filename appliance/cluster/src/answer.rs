@@ -90,6 +90,7 @@ impl Node {
             Ok(response) => {
                 // The leader has judged our Hello on the way here.
                 self.lift_fence("the leader of this term accepts it");
+                self.leader_was_heard();
                 Reply::Append(response)
             }
             Err(fatal) => Reply::Fault(fatal.to_string()),

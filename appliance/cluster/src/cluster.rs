@@ -255,6 +255,8 @@ impl Cluster {
             fenced: AtomicBool::new(way.is_some()),
             way,
             lease: config.timing.election_min * 3 / 2,
+            vote_lease: config.timing.election_max,
+            leader_heard: Mutex::default(),
             rounds: Rounds::default(),
             contact: Mutex::default(),
             changing: tokio::sync::Mutex::default(),

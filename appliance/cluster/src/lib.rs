@@ -46,6 +46,7 @@ mod propose;
 mod rounds;
 mod runtime;
 mod standing;
+mod succession;
 mod types;
 mod wire;
 

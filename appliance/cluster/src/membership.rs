@@ -217,7 +217,7 @@ impl Node {
         }
     }
 
-    fn take_note(&self, known: &BTreeMap<u64, Member>, members: &BTreeMap<u64, Member>) {
+    fn take_note(self: &Arc<Self>, known: &BTreeMap<u64, Member>, members: &BTreeMap<u64, Member>) {
         if let Some(way) = &self.way {
             for (node, member) in members.iter().filter(|(node, _)| **node != self.node) {
                 way.set_address(*node, member.address.clone());
@@ -228,6 +228,7 @@ impl Node {
             }
         }
         self.set_campaigning();
+        self.look_for_successor();
     }
 }
 

@@ -39,6 +39,10 @@ pub(crate) struct Node {
     pub(crate) way: Option<Arc<dyn Way>>,
     /// A leader that no quorum has answered for so long takes no more commands.
     pub(crate) lease: Duration,
+    /// So long after the last word of a leader nobody votes for another.
+    pub(crate) vote_lease: Duration,
+    /// When a leader was heard last.
+    pub(crate) leader_heard: Mutex<Option<Instant>>,
     pub(crate) fenced: AtomicBool,
     pub(crate) rounds: Rounds,
     pub(crate) contact: Mutex<Option<Instant>>,

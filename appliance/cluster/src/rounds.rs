@@ -7,6 +7,7 @@
 use crate::danger::{self, Bug};
 use crate::node::Node;
 use crate::peers::Lane;
+use crate::types::Reign;
 use crate::wire::{self, Reply, Request};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -118,11 +119,26 @@ impl Node {
                 let (index, _) = confirmed.map_err(|e| e.to_string())?;
                 index.map(|id| id.index)
             }
-            Some(reign) => self.ask_read_index(reign.node_id).await?,
+            Some(reign) => tokio::select! {
+                biased;
+                index = self.ask_read_index(reign.node_id) => index?,
+                // Who leads no more may not even answer, and there is another to ask.
+                () = self.newer_reign(reign) => return Err("the leader changed".into()),
+            },
         };
         let mut contact = self.contact.lock();
         *contact = (*contact).max(Some(began));
         Ok(index)
+    }
+
+    /// Returns when this node has heard of a newer reign.
+    async fn newer_reign(&self, than: Reign) {
+        let mut metrics = self.raft.metrics();
+        let newer = metrics.wait_for(|metrics| metrics.vote.leader_id > than);
+        if newer.await.is_err() {
+            // Consensus has ended here: whoever asks is told so elsewhere.
+            std::future::pending().await
+        }
     }
 
     async fn ask_read_index(&self, leader: u64) -> Index {
