@@ -105,7 +105,7 @@ impl Cosigner {
             note: note.to_owned(),
         };
         let mut asked = tokio::task::JoinSet::new();
-        for node in self.colleagues.others() {
+        for node in self.colleagues.everybody() {
             let (colleagues, question) = (self.colleagues.clone(), question.clone());
             asked.spawn(async move { (node, colleagues.ask_node(node, &question).await) });
         }
@@ -125,7 +125,7 @@ impl Cosigner {
         let question = Question::Cosigned {
             note: note.to_owned(),
         };
-        for node in self.colleagues.others() {
+        for node in self.colleagues.everybody() {
             // Who does not hear it now hears the next one.
             drop(self.colleagues.ask_node(node, &question).await);
         }

@@ -83,6 +83,8 @@ fn next(state: &State, status: &Status, is_granted: &dyn Fn(&Ask) -> bool) -> Op
                 Step::AddLearner(id, member)
             }
             Some(found) if node.role.votes() && !found.voter => Step::Promote(id, node.role),
+            // A learner that has never come up is no member yet.
+            Some(found) if !found.voter && found.matched.is_none() => return None,
             Some(_) => Step::Confirm(id, node.role),
         });
     }

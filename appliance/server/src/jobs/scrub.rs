@@ -239,7 +239,7 @@ async fn cluster_log(engine: &Arc<Engine>, colleagues: &Colleagues) -> u64 {
         soundness.set_fault("cluster log", None);
         return size;
     };
-    if colleagues.others().is_empty() {
+    if colleagues.everybody().is_empty() {
         let text = format!(
             "{fault}; this cluster has no other node to fetch it from: restore the folder from a \
              backup, and make no changes until then"

@@ -5,6 +5,7 @@ use super::messages::{Answer, Question};
 use crate::machine::LedgerMachine;
 use cluster::Cluster;
 use cluster::peers::{BoxFuture, CallFault, Lane, Peers};
+use domain::state::Node;
 use domain::{MemberPhase, NodeId, codec};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -64,12 +65,21 @@ impl Colleagues {
 
     /// The members that hold keys, this node aside.
     pub(crate) fn others(&self) -> Vec<NodeId> {
+        self.others_that(|node| node.role.holds_keys())
+    }
+
+    /// All members but this node: also witnesses, which have the log.
+    pub(crate) fn everybody(&self) -> Vec<NodeId> {
+        self.others_that(|_| true)
+    }
+
+    fn others_that(&self, are: impl Fn(&Node) -> bool) -> Vec<NodeId> {
         let known: Vec<NodeId> = {
             let state = self.machine.state();
             let standing = |phase| matches!(phase, MemberPhase::Member | MemberPhase::Joining);
             let others = state
-                .data_members()
-                .filter(|(_, node)| standing(node.phase));
+                .members()
+                .filter(|(_, node)| standing(node.phase) && are(node));
             others
                 .map(|(id, _)| id)
                 .filter(|id| *id != self.me)

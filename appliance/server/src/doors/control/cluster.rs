@@ -142,10 +142,12 @@ impl ControlDoor {
         let (addresses, lineage) = {
             let state = self.engine.machine().state();
             let members = state.members();
-            let standing = members.filter(|(_, node)| node.phase == MemberPhase::Member);
+            // A witness cannot let anybody in: it has neither the cluster CA nor the keys.
+            let hosts = members
+                .filter(|(_, node)| node.phase == MemberPhase::Member && node.role.holds_keys());
             // This node first: it is up, and the operator is at it.
             let addresses: BTreeMap<bool, Vec<String>> =
-                standing.fold(BTreeMap::new(), |mut found, (id, node)| {
+                hosts.fold(BTreeMap::new(), |mut found, (id, node)| {
                     let list = found.entry(id != self.engine.node()).or_default();
                     list.push(node.address.clone());
                     found
