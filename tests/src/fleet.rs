@@ -4,10 +4,13 @@
 //! The first node founds the cluster; each other one is brought in the way people do it: a ticket
 //! from a member, `strongroom cluster join` on the new machine, approval on a member. After that
 //! nodes are killed, stopped, started, cut off, rolled back; `await_agreement` says when they are
-//! one again. `client` is a client that knows all nodes, `work` a load of such clients with the
-//! history of what they saw.
+//! one again. `join` has the steps by which a node becomes a member, `look` what operators look at,
+//! `client` is a client that knows all nodes, `work` a load of such clients with the history of
+//! what they saw.
 
 pub mod client;
+pub mod join;
+pub mod look;
 pub mod work;
 
 use self::client::Endpoint;
@@ -24,8 +27,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a node may take to become a member once it has its ticket.
-pub const JOIN_WITHIN: Duration = Duration::from_secs(60);
 /// How long a command may take that asks a running node; a stopped one never answers.
 const COMMAND_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at something awaited.
@@ -297,61 +298,6 @@ impl Fleet {
                 self.tail(number)
             );
             std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Makes the node of a machine a member: ticket from `sponsor`, join, approval there, start.
-    ///
-    /// # Errors
-    /// Any step failed, with what was said.
-    pub fn join(&mut self, number: u8, sponsor: u8) -> Result<()> {
-        let answer = self.json(sponsor, &["cluster", "ticket"])?;
-        let ticket = answer.get("ticket").and_then(Value::as_str);
-        let ticket = ticket.with_context(|| format!("no ticket in {answer}"))?;
-        let seat = self.seat(number);
-        let mut command = self.command(number);
-        command
-            .args([
-                "cluster",
-                "join",
-                ticket,
-                "--address",
-                &seat.address.to_string(),
-            ])
-            .args(["--peer-port", &seat.ports.peer.to_string()])
-            .arg("--dir")
-            .arg(seat.site.dir())
-            .stdin(Stdio::null())
-            .stdout(self.stream(number, "stdout", true)?)
-            .stderr(self.stream(number, "stderr", false)?);
-        let mut joining = command.spawn().with_context(|| format!("{command:?}"))?;
-        let joined = self.approve_until_end(&mut joining, sponsor);
-        drop(joining.kill());
-        drop(joining.wait());
-        joined.with_context(|| format!("node {number} joins\n{}", self.tails()))?;
-        self.seat_mut(number).is_member = true;
-        self.start(number)
-    }
-
-    fn approve_until_end(&self, joining: &mut Child, sponsor: u8) -> Result<()> {
-        let deadline = Instant::now() + JOIN_WITHIN;
-        let mut approved = String::new();
-        loop {
-            if let Some(status) = joining.try_wait()? {
-                ensure!(
-                    status.success(),
-                    "it ended with {status}; the approval said: {approved}"
-                );
-                return Ok(());
-            }
-            ensure!(
-                Instant::now() < deadline,
-                "not joined in time; approval said: {approved}"
-            );
-            // Until the request has come there is nothing to approve.
-            let output = self.cli(sponsor, &["cluster", "approve", "--all"])?;
-            approved = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into();
-            std::thread::sleep(LOOK_AGAIN);
         }
     }
 

@@ -2,69 +2,19 @@
 //! member goes on alone when the others are lost, and takes in what only an old folder has.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // test code
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use domain::Uid;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
-use tests::client::Client;
+use std::time::Duration;
+use tests::fleet::look::{WITHIN, ensure_equal, wait_for};
 use tests::fleet::{Fleet, Ground, copy_folder};
 use vault::store::SealedStore;
 
-/// For everything that a healthy cluster does by itself.
-const WITHIN: Duration = Duration::from_secs(40);
-/// Between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Keys that each test looks at.
 const KEYS: usize = 24;
-
-/// A key and what a client was given for it.
-struct Key {
-    uid: String,
-    material: Vec<u8>,
-}
-
-fn client(fleet: &Fleet, number: u8) -> Result<Client> {
-    Client::connect(fleet.kmip(number), &fleet.identity("demo"))
-}
-
-fn make_keys(fleet: &Fleet, number: u8, name: &str, count: usize) -> Result<Vec<Key>> {
-    let mut client = client(fleet, number)?;
-    let mut keys = Vec::new();
-    for n in 0..count {
-        let uid = client.create(Some(&format!("{name}-{n}")), 256)?;
-        let material = client.get(&uid)?;
-        keys.push(Key { uid, material });
-    }
-    Ok(keys)
-}
-
-fn check_keys(fleet: &Fleet, number: u8, keys: &[Key]) -> Result<()> {
-    let mut client = client(fleet, number)?;
-    for key in keys {
-        let material = client.get(&key.uid);
-        let material = material.with_context(|| format!("key {} at node {number}", key.uid))?;
-        ensure!(material == key.material, "key {} is another", key.uid);
-    }
-    Ok(())
-}
-
-/// Looks again until something holds.
-fn wait_for(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + WITHIN;
-    loop {
-        let last = holds();
-        if matches!(last, Ok(true)) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("{what}: not within {WITHIN:?} ({last:?})");
-        }
-        sleep(LOOK_AGAIN);
-    }
-}
 
 /// What the log of a node says was repaired.
 fn repairs(fleet: &Fleet, number: u8) -> Result<Vec<Value>> {
@@ -83,23 +33,6 @@ fn await_repair(fleet: &Fleet, number: u8, what: &str) -> Result<()> {
             .any(|record| record.to_string().contains(what)))
     })
     .with_context(|| fleet.tails())
-}
-
-/// A scrub on demand, at a node that has to find everything in order.
-fn scrub(fleet: &Fleet, number: u8) -> Result<Value> {
-    fleet.json(number, &["cluster", "scrub"])
-}
-
-fn ensure_equal(report: &Value, members: usize) -> Result<()> {
-    ensure!(report["states_equal"] == true, "{report:#}");
-    ensure!(report["stores_equal"] == true, "{report:#}");
-    ensure!(report["awaited"] == serde_json::json!([]), "{report:#}");
-    let states = report["states"]
-        .as_object()
-        .map_or(0, |states| states.len());
-    ensure!(states == members, "{report:#}");
-    ensure!(report["faults"] == serde_json::json!([]), "{report:#}");
-    Ok(())
 }
 
 fn flip(file: &Path, at: usize) -> Result<()> {
@@ -150,30 +83,30 @@ fn middle(file: &Path) -> Result<usize> {
 #[test]
 fn what_is_damaged_on_one_node_comes_from_the_others() -> Result<()> {
     let mut fleet = Fleet::found(3, Ground::Loopback)?;
-    let keys = make_keys(&fleet, 1, "mend", KEYS)?;
+    let keys = fleet.make_keys(1, "mend", KEYS)?;
     fleet.await_agreement(WITHIN)?;
-    ensure_equal(&scrub(&fleet, 2)?, 3).with_context(|| fleet.tails())?;
+    ensure_equal(&fleet.scrub(2)?, 3).with_context(|| fleet.tails())?;
 
     // One object, found by a scrub and put right while the node runs.
     fleet.terminate(3)?;
     damage_object(&fleet, 3, &keys[5].uid)?;
     fleet.start(3)?;
     ensure!(
-        client(&fleet, 3)?.get(&keys[5].uid).is_err(),
+        fleet.client(3)?.get(&keys[5].uid).is_err(),
         "a damaged key must not be served"
     );
-    let report = scrub(&fleet, 3)?;
+    let report = fleet.scrub(3)?;
     ensure!(report["this_node"]["repaired"] == 1, "{report:#}");
     await_repair(&fleet, 1, "sealed store")?;
-    check_keys(&fleet, 3, &keys)?;
-    ensure_equal(&scrub(&fleet, 3)?, 3)?;
+    fleet.check_keys(3, &keys)?;
+    ensure_equal(&fleet.scrub(3)?, 3)?;
 
     // A page of the store, found at the start after a crash: the store is fetched whole.
     fleet.kill(3)?;
     damage_object(&fleet, 3, &keys[7].uid)?;
     fleet.start(3)?;
     await_repair(&fleet, 1, "sealed store, whole")?;
-    check_keys(&fleet, 3, &keys)?;
+    fleet.check_keys(3, &keys)?;
 
     // A segment of the cluster log of a stopped node.
     fleet.terminate(2)?;
@@ -182,7 +115,7 @@ fn what_is_damaged_on_one_node_comes_from_the_others() -> Result<()> {
     fleet.start(2)?;
     await_repair(&fleet, 1, "cluster log")?;
     fleet.await_agreement(WITHIN)?;
-    check_keys(&fleet, 2, &keys)?;
+    fleet.check_keys(2, &keys)?;
     let kept = fleet.site(2).dir().join("data/evidence/cluster-log-1");
     ensure!(kept.join("0000000000000000.seg").exists(), "no evidence");
 
@@ -196,31 +129,9 @@ fn what_is_damaged_on_one_node_comes_from_the_others() -> Result<()> {
     })
     .with_context(|| fleet.tails())?;
     fleet.await_agreement(WITHIN)?;
-    check_keys(&fleet, 2, &keys)?;
+    fleet.check_keys(2, &keys)?;
     wait_for("everything equal", || {
-        ensure_equal(&scrub(&fleet, 1)?, 3).map(|()| true)
-    })
-    .with_context(|| fleet.tails())
-}
-
-fn phases(fleet: &Fleet, number: u8) -> Result<Vec<(u64, String)>> {
-    let status = fleet.json(number, &["cluster", "status"])?;
-    let members = status["members"].as_array().context("members")?;
-    let phase = |member: &Value| {
-        let phase = member["phase"].as_str().unwrap_or_default();
-        (member["node"].as_u64().unwrap_or(0), phase.to_owned())
-    };
-    Ok(members.iter().map(phase).collect())
-}
-
-/// Waits until exactly these nodes are members in good standing.
-fn await_members(fleet: &Fleet, number: u8, nodes: &[u64]) -> Result<()> {
-    wait_for(&format!("members {nodes:?}"), || {
-        let phases = phases(fleet, number)?;
-        let settled = phases.iter().all(|(_, phase)| phase == "member");
-        let found: Vec<u64> = phases.iter().map(|(node, _)| *node).collect();
-        ensure!(settled && found == nodes, "{phases:?}");
-        Ok(true)
+        ensure_equal(&fleet.scrub(1)?, 3).map(|()| true)
     })
     .with_context(|| fleet.tails())
 }
@@ -228,7 +139,7 @@ fn await_members(fleet: &Fleet, number: u8, nodes: &[u64]) -> Result<()> {
 #[test]
 fn a_node_that_must_not_vote_with_what_it_has_comes_back_under_a_new_number() -> Result<()> {
     let mut fleet = Fleet::found(3, Ground::Loopback)?;
-    let keys = make_keys(&fleet, 1, "back", KEYS)?;
+    let keys = fleet.make_keys(1, "back", KEYS)?;
     fleet.await_agreement(WITHIN)?;
 
     // A damaged Raft log: at the start, by itself.
@@ -236,10 +147,10 @@ fn a_node_that_must_not_vote_with_what_it_has_comes_back_under_a_new_number() ->
     let log = segment(&fleet, 3, "raft/log");
     flip(&log, middle(&log)?)?;
     fleet.start(3)?;
-    await_members(&fleet, 1, &[1, 2, 4])?;
+    fleet.await_members(1, &[1, 2, 4])?;
     await_repair(&fleet, 1, "raft log")?;
     fleet.await_agreement(WITHIN)?;
-    check_keys(&fleet, 3, &keys)?;
+    fleet.check_keys(3, &keys)?;
     let old = fleet.site(3).dir().join("data/access-log.node-3");
     ensure!(old.exists(), "the access log of the old number is kept");
 
@@ -248,7 +159,7 @@ fn a_node_that_must_not_vote_with_what_it_has_comes_back_under_a_new_number() ->
     let snapshot = tempfile::tempdir()?;
     copy_folder(&fleet.site(2).dir(), snapshot.path())?;
     fleet.start(2)?;
-    let more = make_keys(&fleet, 2, "later", KEYS)?;
+    let more = fleet.make_keys(2, "later", KEYS)?;
     fleet.await_agreement(WITHIN)?;
     // The leader must have seen how far this node had come.
     sleep(Duration::from_secs(2));
@@ -265,30 +176,30 @@ fn a_node_that_must_not_vote_with_what_it_has_comes_back_under_a_new_number() ->
     })
     .with_context(|| fleet.tails())?;
     ensure!(
-        client(&fleet, 2)?.create(Some("never"), 256).is_err(),
+        fleet.client(2)?.create(Some("never"), 256).is_err(),
         "a node that is refused takes no writes"
     );
     fleet.terminate(2)?;
     let told = fleet.run(2, &["cluster", "rejoin"])?;
     ensure!(told.contains("node 2 is node 5"), "{told}");
     fleet.start(2)?;
-    await_members(&fleet, 1, &[1, 4, 5])?;
+    fleet.await_members(1, &[1, 4, 5])?;
     fleet.await_agreement(WITHIN)?;
     for number in [1, 2, 3] {
-        check_keys(&fleet, number, &keys)?;
-        check_keys(&fleet, number, &more)?;
+        fleet.check_keys(number, &keys)?;
+        fleet.check_keys(number, &more)?;
     }
-    ensure_equal(&scrub(&fleet, 2)?, 3)
+    ensure_equal(&fleet.scrub(2)?, 3)
 }
 
 #[test]
 fn one_goes_on_alone_and_takes_in_what_only_an_old_folder_has() -> Result<()> {
     let mut fleet = Fleet::found(3, Ground::Loopback)?;
-    let keys = make_keys(&fleet, 1, "all", KEYS)?;
+    let keys = fleet.make_keys(1, "all", KEYS)?;
     fleet.await_agreement(WITHIN)?;
     fleet.terminate(3)?;
     // Node 3 never hears of these.
-    let unheard = make_keys(&fleet, 1, "unheard", 3)?;
+    let unheard = fleet.make_keys(1, "unheard", 3)?;
     fleet.terminate(1)?;
     fleet.terminate(2)?;
 
@@ -299,23 +210,24 @@ fn one_goes_on_alone_and_takes_in_what_only_an_old_folder_has() -> Result<()> {
     fleet.give_up(1);
     fleet.give_up(2);
     fleet.start(3)?;
-    check_keys(&fleet, 3, &keys)?;
+    fleet.check_keys(3, &keys)?;
     let status = fleet.json(3, &["cluster", "status"])?;
     ensure!(status["lineage"] == 2, "{status}");
-    let mut three = client(&fleet, 3)?;
+    let mut three = fleet.client(3)?;
     let fresh = three.create(Some("in the new lineage"), 256)?;
     three.destroy(&keys[0].uid)?;
-    ensure!(client(&fleet, 3)?.get(&unheard[0].uid).is_err(), "not here");
+    ensure!(fleet.client(3)?.get(&unheard[0].uid).is_err(), "not here");
 
     // An old member comes up, and is no member.
     fleet.start(2)?;
     ensure!(
-        client(&fleet, 2)?
+        fleet
+            .client(2)?
             .create(Some("in the old lineage"), 256)
             .is_err(),
         "an old member alone takes no writes"
     );
-    await_members(&fleet, 3, &[3])?;
+    fleet.await_members(3, &[3])?;
     fleet.terminate(2)?;
 
     // What only its folder has is listed, and taken in at the word of an operator.
@@ -328,9 +240,9 @@ fn one_goes_on_alone_and_takes_in_what_only_an_old_folder_has() -> Result<()> {
     for find in taken.as_array().context("a list")? {
         ensure!(find["outcome"] == "salvaged", "{taken:#}");
     }
-    check_keys(&fleet, 3, &unheard)?;
+    fleet.check_keys(3, &unheard)?;
     ensure!(
-        client(&fleet, 3)?.get(&keys[0].uid).is_err(),
+        fleet.client(3)?.get(&keys[0].uid).is_err(),
         "what was destroyed stays destroyed"
     );
     let again = fleet.json(3, &["cluster", "salvage", "--from", from])?;
@@ -339,10 +251,10 @@ fn one_goes_on_alone_and_takes_in_what_only_an_old_folder_has() -> Result<()> {
     // Wiped, it joins anew.
     fs::remove_dir_all(&old)?;
     fleet.join(2, 3)?;
-    await_members(&fleet, 3, &[3, 4])?;
+    fleet.await_members(3, &[3, 4])?;
     fleet.await_agreement(WITHIN)?;
-    check_keys(&fleet, 2, &keys[1..])?;
-    check_keys(&fleet, 2, &unheard)?;
-    client(&fleet, 2)?.get(&fresh)?;
-    ensure_equal(&scrub(&fleet, 2)?, 2)
+    fleet.check_keys(2, &keys[1..])?;
+    fleet.check_keys(2, &unheard)?;
+    fleet.client(2)?.get(&fresh)?;
+    ensure_equal(&fleet.scrub(2)?, 2)
 }
