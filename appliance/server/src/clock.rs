@@ -3,7 +3,8 @@
 //! A wall clock that jumps (a wrong setting, a virtual machine that was moved) must not end the
 //! life of keys, so a jump is not followed: time goes on from the last believed moment with the
 //! clock that counts since boot, suspensions included. Small corrections, as NTP makes them, are
-//! followed. After a restart the wall clock is believed again; going back is ruled out by the log.
+//! followed. After a restart the other members are believed, or the wall clock where there are
+//! none; going back is ruled out by the log.
 
 use domain::Time;
 use nix::time::{ClockId, clock_gettime};
@@ -37,6 +38,18 @@ pub(crate) fn now() -> Time {
     }
     *anchor = Some(Anchor { wall, since_boot });
     Time(wall)
+}
+
+/// From now on the time is so many milliseconds later than [`now`] said: the other members are
+/// believed, and the wall clock as soon as it agrees with them.
+pub(crate) fn step(milliseconds: i64) {
+    let believed = now().0.saturating_add(milliseconds);
+    let since_boot = since_boot();
+    let mut anchor = ANCHOR.lock();
+    *anchor = Some(Anchor {
+        wall: believed,
+        since_boot,
+    });
 }
 
 /// How far the wall clock stands from the time that is believed, in milliseconds, when it jumped.

@@ -19,7 +19,7 @@ use domain::{Access, AccessRecord, Actor, Ask, Attribute, AttributeInstance, Com
 use domain::{Facts, Hash, Material, NodeId, ObjectType, Read, Stale, State, Time, Uid, Value};
 use domain::{codec, tag};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use vault::{Secret, Vault};
 
@@ -175,6 +175,8 @@ pub struct Engine {
     rotation_turn: tokio::sync::Mutex<()>,
     /// The latest time handed out: a clock that goes back does not take time with it (ABUSE A23).
     ratchet: AtomicI64,
+    /// Whether the clock was compared with the other members' (`jobs::timekeeping`).
+    trusts_clock: AtomicBool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -234,6 +236,7 @@ impl Engine {
             soundness,
             rotation_turn: tokio::sync::Mutex::new(()),
             ratchet,
+            trusts_clock: AtomicBool::new(false),
         }
     }
 
@@ -300,8 +303,26 @@ impl Engine {
             .is_some_and(|due| due <= self.now())
     }
 
-    /// The time to act by: the clock, never going back.
+    /// From now on the clock is the time to act by.
+    pub(crate) fn trust_clock(&self) {
+        self.trusts_clock.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn trusts_clock(&self) -> bool {
+        self.trusts_clock.load(Ordering::Relaxed)
+    }
+
+    /// The time to act by: the clock, never going back; that of the last record as long as the
+    /// clock may be wrong.
     pub fn now(&self) -> Time {
+        if !self.trusts_clock() {
+            let latest = self.machine.state().latest_time().0;
+            return Time(
+                self.ratchet
+                    .fetch_max(latest, Ordering::Relaxed)
+                    .max(latest),
+            );
+        }
         let now = clock::now().0;
         Time(self.ratchet.fetch_max(now, Ordering::Relaxed).max(now))
     }

@@ -1,6 +1,7 @@
 //! The faults that a round can have, and how each is played on a fleet that is under load.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -72,6 +73,8 @@ pub(crate) enum Fault {
     ClockAhead,
     /// One node's clock jumps ten years back.
     ClockBehind,
+    /// One node comes back with a clock that was set ten years ahead.
+    WrongClockAtStart,
     /// A node is away for 25 hours.
     Absence,
     /// The folder of a node is put back as it was before the round.
@@ -86,7 +89,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them.
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::LeaderInMinority,
         Self::LeaderInMajority,
         Self::EverybodyAlone,
@@ -111,6 +114,7 @@ impl Fault {
         Self::PowerCutOfAll,
         Self::ClockAhead,
         Self::ClockBehind,
+        Self::WrongClockAtStart,
         Self::Absence,
         Self::Rollback,
         Self::FlippedSegment,
@@ -168,6 +172,7 @@ impl Case {
             | Fault::StoppedFollower
             | Fault::ClockAhead
             | Fault::ClockBehind
+            | Fault::WrongClockAtStart
             | Fault::Absence
             | Fault::Rollback
             | Fault::FlippedSegment
@@ -253,6 +258,7 @@ impl Case {
             Fault::PowerCut | Fault::PowerCutOfAll => self.play_power_cut(fleet, dice)?,
             Fault::ClockAhead => self.turn(fleet, *clock + TEN_YEARS_SECONDS, *clock)?,
             Fault::ClockBehind => self.turn(fleet, *clock - TEN_YEARS_SECONDS, *clock)?,
+            Fault::WrongClockAtStart => self.play_wrong_start(fleet, *clock)?,
             Fault::Absence => self.play_absence(fleet, clock)?,
             Fault::Rollback => self.play_rollback(fleet)?,
             _ => self.play_flips(fleet, dice)?,
@@ -377,8 +383,28 @@ impl Case {
         fleet.turn_clock(self.victim, right)
     }
 
-    /// The clock of a running node does not jump, so the day passes for those that stay while they
-    /// are restarted one by one.
+    /// A node goes with the others' time until its clock is set right.
+    fn play_wrong_start(&self, fleet: &mut Fleet, right: i64) -> Result<()> {
+        let victim = self.victim;
+        fleet.kill(victim)?;
+        fleet.turn_clock(victim, right + TEN_YEARS_SECONDS)?;
+        fleet.start(victim)?;
+        sleep(self.hold);
+        let year = |node: u8| -> Result<String> {
+            let status: Value = serde_json::from_str(&fleet.run(node, &["status", "--json"])?)?;
+            let time = status["time"].as_str().context("a status has a time")?;
+            Ok(time.chars().take(4).collect())
+        };
+        let (here, there) = (year(victim)?, year(self.leader)?);
+        ensure!(
+            here == there,
+            "node {victim} lives in {here}, others in {there}"
+        );
+        fleet.turn_clock(victim, right)
+    }
+
+    /// The clock of a running node does not jump, and a starting one believes those that run, so
+    /// the day passes for those that stay while all are down for a moment.
     fn play_absence(&self, fleet: &mut Fleet, clock: &mut i64) -> Result<()> {
         fleet.kill(self.victim)?;
         if *clock < ABSENCES_MAX * ABSENCE_SECONDS {
@@ -387,6 +413,8 @@ impl Case {
         for node in &self.others {
             fleet.turn_clock(*node, *clock)?;
             fleet.kill(*node)?;
+        }
+        for node in &self.others {
             fleet.start(*node)?;
         }
         sleep(self.hold);

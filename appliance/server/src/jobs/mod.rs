@@ -8,6 +8,7 @@ mod membership;
 mod presence;
 pub(crate) mod repairs;
 mod scrub;
+mod timekeeping;
 
 use crate::engine::{Engine, Refusal};
 use crate::layout::Layout;
@@ -80,6 +81,7 @@ pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot:
     let (engine, notary) = (|| tools.engine.clone(), || tools.notary.clone());
     let colleagues = || tools.colleagues.clone();
     let (notes, noted) = watch::channel(None);
+    let (settled, time_is_settled) = watch::channel(false);
     let jobs = [
         tokio::spawn(checkpoint(engine(), notary(), notes)),
         tokio::spawn(tools.cosigner.clone().run(noted)),
@@ -89,7 +91,13 @@ pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot:
         tokio::spawn(rotate(engine(), colleagues())),
         tokio::spawn(duty(engine(), colleagues())),
         tokio::spawn(membership::run(engine(), colleagues())),
-        tokio::spawn(presence::announce(engine(), tools.address.clone(), say)),
+        tokio::spawn(timekeeping::run(engine(), colleagues(), settled)),
+        tokio::spawn(presence::announce(
+            engine(),
+            tools.address.clone(),
+            time_is_settled,
+            say,
+        )),
         tokio::spawn(authority::run(engine(), colleagues(), tools.tls.clone())),
         tokio::spawn(scrub::begin(engine())),
         tokio::spawn(scrub::run(

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How often the others' addresses are compared with the log, and the quorum's last word is taken.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -20,7 +20,14 @@ const TRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Says in the cluster log that this node serves, and where. Without a quorum it is said later;
 /// existing keys are served meanwhile.
-pub(super) async fn announce(engine: Arc<Engine>, address: String, said: oneshot::Sender<()>) {
+pub(super) async fn announce(
+    engine: Arc<Engine>,
+    address: String,
+    mut time_is_settled: watch::Receiver<bool>,
+    said: oneshot::Sender<()>,
+) {
+    // The record says when the node came back. The sender ends with the node.
+    drop(time_is_settled.wait_for(|settled| *settled).await);
     let me = engine.node();
     let identity = match engine.vault().node_identity() {
         Ok(identity) => identity,

@@ -152,7 +152,10 @@ impl Desk {
                 self.cosigner.take(&note).map_err(text)?;
                 Ok(Answer::Done)
             }
-            Question::Clock => Ok(Answer::Clock(self.engine.now().0)),
+            Question::Clock => Ok(Answer::Clock {
+                now: crate::clock::now().0,
+                compared: self.engine.trusts_clock(),
+            }),
             Question::Certify { spki } => self.certify(caller, &spki),
             Question::Join { .. } | Question::JoinState { .. } | Question::Rejoin { .. } => {
                 Err("this node is a member already".to_owned())

@@ -132,8 +132,13 @@ pub(crate) enum Answer {
         /// The note.
         note: String,
     },
-    /// Milliseconds since 1970.
-    Clock(i64),
+    /// What time it is.
+    Clock {
+        /// Milliseconds since 1970.
+        now: i64,
+        /// Whether the answering node has compared its clock with others'.
+        compared: bool,
+    },
     /// A certificate, DER.
     Certificate(ByteBuf),
     /// Not done, and why.

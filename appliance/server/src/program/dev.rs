@@ -70,7 +70,8 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
         user_field: options.user_field,
         first_users: users.into(),
     };
-    tokio::spawn(turn_clock(layout.clock_offset()));
+    turn_clock(&layout.clock_offset());
+    tokio::spawn(keep_turning_clock(layout.clock_offset()));
     let node = Node::start(settings, credential).await?;
     if is_new
         && options.ordinal.is_none()
@@ -104,12 +105,16 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
 
 /// Turns the clock of this process by the seconds in a file, so that a test can do to one node what
 /// a wrong time server does.
-async fn turn_clock(file: std::path::PathBuf) {
+fn turn_clock(file: &std::path::Path) {
+    let turned = std::fs::read_to_string(file).ok();
+    let seconds = turned.and_then(|text| text.trim().parse::<i64>().ok());
+    crate::clock::turn(seconds.unwrap_or(0).saturating_mul(1_000));
+}
+
+async fn keep_turning_clock(file: std::path::PathBuf) {
     loop {
-        let turned = std::fs::read_to_string(&file).ok();
-        let seconds = turned.and_then(|text| text.trim().parse::<i64>().ok());
-        crate::clock::turn(seconds.unwrap_or(0).saturating_mul(1_000));
         tokio::time::sleep(CLOCK_LOOK_INTERVAL).await;
+        turn_clock(&file);
     }
 }
 

@@ -1,0 +1,187 @@
+//! Compares this node's clock with the other members'.
+//!
+//! Whatever time a member puts into a command is the time of the whole cluster from then on, and
+//! what a date has ended stays ended. A clock that was set wrong while a node was down must not do
+//! that, and at a start there is nothing on the node itself to tell. So until the others
+//! have been asked, a node acts by the time of the last record; then it goes with the majority.
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::member::colleagues::Colleagues;
+use crate::member::messages::{Answer, Question};
+use domain::NodeId;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Difference to the others that is a wrong clock and not a tolerable one, in milliseconds. Dates
+/// of keys have the resolution of a second; NTP keeps far below this.
+const DIFFERENCE_MS_MAX: i64 = 60_000;
+
+/// How long the others are asked before the own clock has to do: without them nothing can be
+/// written, and reading goes by the age of what is known.
+const ALONE_AFTER: Duration = Duration::from_secs(30);
+
+/// Pause before those are asked again that did not answer.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// How often the clocks are compared later.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How another clock stands to this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reading {
+    /// Milliseconds that it is ahead.
+    ahead: i64,
+    /// Whether it was compared with others itself.
+    compared: bool,
+}
+
+/// Compares at the start, says so through `settled`, and goes on comparing.
+pub(super) async fn run(engine: Arc<Engine>, colleagues: Colleagues, settled: watch::Sender<bool>) {
+    let begun = Instant::now();
+    loop {
+        let others = colleagues.everybody();
+        let readings = ask(&colleagues, &others).await;
+        let judged = judge(&readings, others.len());
+        if let Some(ahead) = judged {
+            if ahead.abs() > DIFFERENCE_MS_MAX {
+                clock::step(ahead);
+            }
+            break;
+        }
+        if begun.elapsed() > ALONE_AFTER {
+            break;
+        }
+        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+    }
+    engine.trust_clock();
+    settled.send_replace(true);
+    let mut ticks = super::ticks(COMPARE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let others = colleagues.everybody();
+        let readings = ask(&colleagues, &others).await;
+        let ahead = judge(&readings, others.len()).unwrap_or(0);
+        engine.soundness().set_fault("clock", complaint(ahead));
+    }
+}
+
+/// What an operator should know of the clock of this machine.
+fn complaint(ahead: i64) -> Option<String> {
+    if let Some(jump) = clock::jump() {
+        let seconds = jump / 1_000;
+        return Some(format!(
+            "the clock of this machine is off by {seconds} s and is not followed; set it right"
+        ));
+    }
+    (ahead.abs() > DIFFERENCE_MS_MAX).then(|| {
+        let seconds = ahead / 1_000;
+        format!("the other members' clocks are {seconds} s ahead of this one; set it right")
+    })
+}
+
+async fn ask(colleagues: &Colleagues, others: &[NodeId]) -> Vec<Reading> {
+    let mut asked = JoinSet::new();
+    for node in others {
+        let (colleagues, node) = (colleagues.clone(), *node);
+        asked.spawn(async move {
+            let before = clock::now().0;
+            let answer = colleagues.ask_node(node, &Question::Clock).await;
+            let after = clock::now().0;
+            match answer {
+                Ok(Answer::Clock { now, compared }) => Some(Reading {
+                    ahead: now.saturating_sub(before.midpoint(after)),
+                    compared,
+                }),
+                _ => None,
+            }
+        });
+    }
+    let mut readings = Vec::new();
+    while let Some(done) = asked.join_next().await {
+        readings.extend(done.ok().flatten());
+        // One that knows is enough; members that are away need not be waited for.
+        if readings
+            .last()
+            .is_some_and(|reading: &Reading| reading.compared)
+        {
+            break;
+        }
+    }
+    readings
+}
+
+/// How far this node's clock must be set forward; `None` when too few have answered to tell.
+///
+/// Those that were compared before know better than those that have just started. Among those that
+/// have not, half of all must agree, and of two in the middle the earlier counts: what it delays
+/// can be made up for, what the later one ends cannot be undone.
+fn judge(readings: &[Reading], others: usize) -> Option<i64> {
+    let compared: Vec<i64> = readings
+        .iter()
+        .filter(|reading| reading.compared)
+        .map(|reading| reading.ahead)
+        .collect();
+    if !compared.is_empty() {
+        return earlier_middle(compared);
+    }
+    let members = others + 1;
+    let all: Vec<i64> = std::iter::once(0)
+        .chain(readings.iter().map(|reading| reading.ahead))
+        .collect();
+    (all.len() * 2 > members)
+        .then(|| earlier_middle(all))
+        .flatten()
+}
+
+fn earlier_middle(mut values: Vec<i64>) -> Option<i64> {
+    values.sort_unstable();
+    values.get(values.len().checked_sub(1)? / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(ahead: i64, compared: bool) -> Reading {
+        Reading { ahead, compared }
+    }
+
+    #[test]
+    fn a_cluster_of_one_believes_its_clock() {
+        assert_eq!(judge(&[], 0), Some(0));
+    }
+
+    #[test]
+    fn those_that_run_know_better_than_those_that_start() {
+        let readings = [reading(-9_000_000, true), reading(5, false)];
+        assert_eq!(judge(&readings, 2), Some(-9_000_000));
+    }
+
+    #[test]
+    fn of_three_that_start_the_one_that_differs_gives_way() {
+        let (year, same) = (31_536_000_000, [reading(3, false), reading(-2, false)]);
+        assert_eq!(judge(&same, 2), Some(0));
+        assert_eq!(
+            judge(&[reading(year, false), reading(4, false)], 2),
+            Some(4)
+        );
+        let both = [reading(-year, false), reading(-year, false)];
+        assert_eq!(judge(&both, 2), Some(-year));
+    }
+
+    #[test]
+    fn of_two_the_earlier_counts_on_both_sides() {
+        assert_eq!(judge(&[reading(500_000, false)], 1), Some(0));
+        assert_eq!(judge(&[reading(-500_000, false)], 1), Some(-500_000));
+    }
+
+    #[test]
+    fn too_few_tell_nothing() {
+        assert_eq!(judge(&[], 2), None);
+        assert_eq!(judge(&[reading(0, false)], 4), None);
+    }
+}
