@@ -240,12 +240,21 @@ fn take_out(fleet: &mut Fleet, old: u8, other: u8, way: Way) -> Result<()> {
     match way {
         Way::Removed => fleet.run(other, &["cluster", "remove", &number])?,
         Way::Leaves => fleet.run(old, &["cluster", "leave"])?,
-        Way::Dead => {
-            fleet.kill(old)?;
-            fleet.run(other, &["cluster", "remove", &number])?
-        }
+        Way::Dead => return remove_dead(fleet, old, other),
     };
     Ok(())
+}
+
+/// Kills a node and removes it: if it led, the operator is told to try again until another does.
+fn remove_dead(fleet: &mut Fleet, old: u8, other: u8) -> Result<()> {
+    fleet.kill(old)?;
+    let number = old.to_string();
+    wait_for("the removal is taken", || {
+        let removed = fleet.cli(other, &["cluster", "remove", &number])?;
+        let told = String::from_utf8_lossy(&removed.stderr).into_owned();
+        ensure!(removed.status.success(), "{told}");
+        Ok(true)
+    })
 }
 
 /// A node that was removed is told so, says so, and serves nothing.
@@ -277,8 +286,7 @@ fn is_refused_with_its_old_folder(fleet: &mut Fleet, old: u8, keys: &[Key]) -> R
 fn one_that_never_heard_of_it(fleet: &mut Fleet, keys: &[Key]) -> Result<()> {
     fleet.run(4, &["cluster", "offline-get", "always"])?;
     fleet.await_agreement(checks::AGREE_WITHIN)?;
-    fleet.kill(6)?;
-    fleet.run(4, &["cluster", "remove", "6"])?;
+    remove_dead(fleet, 6, 4)?;
     fleet.await_members(4, &[4, 5])?;
     fleet.give_up(6);
     is_refused_with_its_old_folder(fleet, 6, keys)
