@@ -49,6 +49,8 @@ pub(crate) fn check(full: bool) -> Result<()> {
     ];
     steps.push(suites(full)?);
     if full {
+        steps.push(simulators());
+        steps.push(Step::new("simulated bugs", me, &["storm", "--bugs"]));
         steps.push(Step::new("cargo deny", "cargo", DENY));
     }
     step::run_all(&steps)
@@ -80,15 +82,8 @@ const DENY: &[&str] = &[
     "sources",
 ];
 
-/// Suites of clusters under faults. They are long, and not yet proven on a machine that does
-/// nothing else, so a plain check leaves them to a full one.
-const CLUSTER_SUITES: [&str; 5] = [
-    "cluster_faults",
-    "cluster_load",
-    "cluster_mend",
-    "sim",
-    "storm",
-];
+/// Suites of simulated clusters; a full check has a step for them.
+const SIMULATORS: [&str; 2] = ["sim", "storm"];
 
 /// Every end-to-end suite: all of `tests/tests` but the rules, which came first.
 fn suites(full: bool) -> Result<Step> {
@@ -101,8 +96,7 @@ fn suites(full: bool) -> Result<Step> {
             names.push(stem.to_owned());
         }
     }
-    names.retain(|name| name != "rules");
-    names.retain(|name| full || !CLUSTER_SUITES.contains(&name.as_str()));
+    names.retain(|name| name != "rules" && !(full && SIMULATORS.contains(&name.as_str())));
     names.sort();
     let arguments = &[
         "test",
@@ -121,6 +115,23 @@ fn suites(full: bool) -> Result<Step> {
     } else {
         step.limit(SUITES_LIMIT)
     })
+}
+
+/// The simulators once more, many seeds of them, with every assertion of the product in force. A
+/// plain check runs them among the suites, without the build of a profile of their own.
+fn simulators() -> Step {
+    let arguments = &[
+        "test",
+        "--profile=sim",
+        "--locked",
+        "--package=tests",
+        "--no-fail-fast",
+        "--test=sim",
+        "--test=storm",
+    ];
+    Step::new("simulators", "cargo", arguments)
+        .environment("STRONGROOM_FULL", "1")
+        .limit(SUITES_LIMIT_FULL)
 }
 
 /// Formats the tree and applies the suggestions of clippy that need no thought.

@@ -83,7 +83,8 @@ proptest! {
             if !moves {
                 let after = blocks(&tree, LISTS[which]);
                 let stays = |block: &Block| {
-                    let left: Vec<_> = block.keys().filter(|u| model[which].contains_key(u)).collect();
+                    let left = block.keys().filter(|uid| model[which].contains_key(uid));
+                    let left: Vec<_> = left.collect();
                     left.is_empty() || after.iter().any(|b| left.iter().all(|u| b.contains_key(u)))
                 };
                 prop_assert!(before.iter().all(stays), "moved, and not said");
