@@ -1,5 +1,6 @@
 //! Work that the node does by itself, each job with the rhythm that DESIGN gives it.
 
+pub(crate) mod anchor;
 mod authority;
 pub mod cosign;
 pub mod epoch;
@@ -16,7 +17,7 @@ use crate::member::colleagues::Colleagues;
 use crate::notary::Notary;
 use cluster::peers::PeerTls;
 use cosign::Cosigner;
-use domain::{Actor, Ask, Hash};
+use domain::{Actor, Ask};
 use repairs::Repairs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,12 +35,6 @@ const CHECKPOINT_IDLE: Duration = Duration::from_secs(60);
 
 /// Shortest time between two checkpoints: each costs two fsyncs.
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The head of the access log is anchored this often, or after [`ANCHOR_RECORDS`] records.
-const ANCHOR_INTERVAL: Duration = Duration::from_secs(10);
-
-/// See [`ANCHOR_INTERVAL`].
-const ANCHOR_RECORDS: u64 = 1_000;
 
 /// How often the schedule of activations and deactivations is looked at.
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
@@ -85,7 +80,7 @@ pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot:
     let jobs = [
         tokio::spawn(checkpoint(engine(), notary(), notes)),
         tokio::spawn(tools.cosigner.clone().run(noted)),
-        tokio::spawn(anchor(engine(), notary())),
+        tokio::spawn(anchor::run(engine(), notary())),
         tokio::spawn(schedule(engine())),
         tokio::spawn(flush(engine())),
         tokio::spawn(rotate(engine(), colleagues())),
@@ -164,46 +159,6 @@ async fn checkpoint(
         };
         // Either something was recorded or the time is up; both lead to the same question.
         drop(tokio::time::timeout(wait, progress.changed()).await);
-    }
-}
-
-/// Puts the head of the access log into the cluster log.
-async fn anchor(engine: Arc<Engine>, notary: Arc<Notary>) {
-    let node = Actor::Node(engine.node());
-    let mut anchored = engine
-        .machine()
-        .state()
-        .access_anchor(engine.node())
-        .map_or(0, |a| a.size);
-    let mut anchored_at = Instant::now();
-    let mut ticks = ticks(Duration::from_secs(1));
-    loop {
-        ticks.tick().await;
-        let (size, _) = engine.access().head();
-        let due = size >= anchored + ANCHOR_RECORDS || anchored_at.elapsed() >= ANCHOR_INTERVAL;
-        if size == anchored || !due {
-            continue;
-        }
-        let (access, signer) = (engine.access().clone(), notary.clone());
-        let noted = tokio::task::spawn_blocking(move || signer.note_access(&access)).await;
-        // What is anchored is on the disk: after a power cut the log must not end before it.
-        let (size, root) = match noted {
-            Ok(Ok((head, _))) => (head.size, Hash::from_bytes(head.root.0)),
-            Ok(Err(e)) => {
-                tracing::error!("checkpoint of the access log: {e}");
-                continue;
-            }
-            Err(_) => return,
-        };
-        let ask = Ask::AnchorAccessLog {
-            node: engine.node(),
-            size,
-            root,
-        };
-        match engine.change(&node, ask, None).await {
-            Ok(_) => (anchored, anchored_at) = (size, Instant::now()),
-            Err(e) => complain("anchor of the access log", &e),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The cluster commands of the Unix socket: tickets, joining, leaving, and how the members stand.
 
 use super::{Answer, ControlDoor};
+use crate::jobs::anchor;
 use crate::member::messages::{self, Question};
 use crate::member::ticket::{SECRET_BYTES, Ticket, secret_hash};
 use crate::render;
@@ -67,7 +68,7 @@ impl ControlDoor {
                 Ok(json!({ "denied": key.to_string() }))
             }
             ClusterRequest::Remove { node } => self.remove(actor, NodeId(node)).await,
-            ClusterRequest::Leave => self.remove(actor, self.engine.node()).await,
+            ClusterRequest::Leave => self.leave(actor).await,
             ClusterRequest::RotateCa => self.rotate_ca(actor).await,
             ClusterRequest::OfflineGet { group, limit } => {
                 let group = group.map(|group| Name::parse(&group).map_err(text));
@@ -240,6 +241,18 @@ impl ControlDoor {
             approved.push(key.to_string());
         }
         Ok(json!({ "approved": approved }))
+    }
+
+    /// Removes this node, with the end of its access log in the cluster log: nobody can ask it
+    /// later.
+    async fn leave(&self, actor: &Actor) -> Answer {
+        let anchored = anchor::now(&self.engine, &self.notary).await;
+        let records = anchored.map_err(|e| format!("nothing was changed: {e}"))?;
+        let mut left = self.remove(actor, self.engine.node()).await?;
+        if let Some(left) = left.as_object_mut() {
+            left.insert("access_records_anchored".into(), records.into());
+        }
+        Ok(left)
     }
 
     async fn remove(&self, actor: &Actor, node: NodeId) -> Answer {
