@@ -192,6 +192,32 @@ fn a_node_that_must_not_vote_with_what_it_has_comes_back_under_a_new_number() ->
     ensure_equal(&fleet.scrub(2)?, 3)
 }
 
+/// The access log is the node's own, and evidence: nobody can repair it, and nothing throws it
+/// away.
+#[test]
+fn a_damaged_access_log_is_kept_and_the_node_comes_back() -> Result<()> {
+    let mut fleet = Fleet::found(3, Ground::Loopback)?;
+    let keys = fleet.make_keys(2, "own", KEYS)?;
+    fleet.await_agreement(WITHIN)?;
+    fleet.terminate(2)?;
+    let log = segment(&fleet, 2, "access-log");
+    flip(&log, middle(&log)?)?;
+    ensure!(
+        fleet.start(2).is_err(),
+        "it starts with a damaged access log"
+    );
+    let told = fleet.tail(2);
+    ensure!(told.contains("cluster rejoin"), "{told}");
+    fleet.run(2, &["cluster", "rejoin"])?;
+    fleet.start(2)?;
+    fleet.await_members(1, &[1, 3, 4])?;
+    fleet.await_agreement(WITHIN)?;
+    fleet.check_keys(2, &keys)?;
+    let old = fleet.site(2).dir().join("data/access-log.node-2");
+    ensure!(old.exists(), "the access log of the old number is kept");
+    Ok(())
+}
+
 #[test]
 fn one_goes_on_alone_and_takes_in_what_only_an_old_folder_has() -> Result<()> {
     let mut fleet = Fleet::found(3, Ground::Loopback)?;

@@ -374,7 +374,14 @@ fn open_access_log(layout: &Layout, notary: &Notary) -> anyhow::Result<AccessLog
     let disk = Arc::new(StdDisk);
     let dir = layout.access_log();
     let opened = Ledger::open(disk, &dir, SegmentsConfig::LEDGER, floor.as_ref());
-    let (ledger, recovery) = opened.context("access log")?;
+    let (ledger, recovery) = opened.with_context(|| {
+        let (dir, root) = (dir.display(), layout.root().display());
+        format!(
+            "the access log in {dir} cannot be opened; no other member has a copy of it. If it is \
+             damaged, `strongroom --dir {root} cluster rejoin` brings the node back under a new \
+             number and keeps the old log beside the new one"
+        )
+    })?;
     if let Some(torn) = recovery.torn_tail {
         tracing::warn!("access log: an unfinished write at the end was dropped: {torn:?}");
     }
