@@ -2,6 +2,7 @@
 
 pub mod edits;
 pub mod export;
+pub mod frames;
 pub mod log;
 pub mod messages;
 pub mod site;

@@ -18,6 +18,7 @@ fn main() -> io::Result<()> {
     write(corpus, "command_decide", &fuzz::site::command_seeds())?;
     write(corpus, "ttlv_decode", &fuzz::messages::seeds())?;
     write(corpus, "kmip_request", &fuzz::messages::seeds())?;
+    write(corpus, "peer_message", &fuzz::frames::seeds())?;
     Ok(())
 }
 

@@ -264,6 +264,16 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Malformed> {
     }
 }
 
+/// The frame of a message: what [`decode`] reads.
+///
+/// # Errors
+/// It is larger than its kind may be.
+pub fn encode(message: &Message) -> Result<Vec<u8>, Malformed> {
+    let mut out = Vec::new();
+    message.encode(&mut out)?;
+    Ok(out)
+}
+
 fn put(out: &mut Vec<u8>, kind: Kind, number: u64, body: &[u8]) -> Result<(), Malformed> {
     let length = u32::try_from(body.len()).map_err(|_| Malformed::TooLong {
         length: u64::try_from(body.len()).unwrap_or(u64::MAX),
