@@ -2,8 +2,8 @@
 //!
 //! Whatever time a member puts into a command is the time of the whole cluster from then on, and
 //! what a date has ended stays ended. A clock that was set wrong while a node was down must not do
-//! that, and at a start there is nothing on the node itself to tell. So until the others
-//! have been asked, a node acts by the time of the last record; then it goes with the majority.
+//! that, and at a start there is nothing on the node itself to tell. So until the others have been
+//! asked, a node acts by the time of the last record; then it goes with the majority.
 
 use crate::clock;
 use crate::engine::Engine;
