@@ -11,6 +11,8 @@ use tests::netns::{Network, Place};
 
 /// A node that is cut off knows it after this long: leases and elections are over.
 const CUT_OFF_AFTER: Duration = Duration::from_secs(4);
+/// Longer than a node asks without telling the operator that it is alone.
+const ALONE_FOR: Duration = Duration::from_secs(35);
 /// How long a fleet may take to be one again.
 const AGREE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -86,5 +88,68 @@ fn a_node_cut_off_serves_what_it_may_and_says_so() -> Result<()> {
         marked.count() == 1,
         "one Get was answered from the past, the log says:\n{log}"
     );
+    Ok(())
+}
+
+/// A clock that is wrong at the start of a node that reaches nobody must move neither the node nor,
+/// when the line is whole again, the cluster: keys and certificates would end by it.
+#[test]
+fn a_wrong_clock_of_a_lonely_start_moves_nobody() -> Result<()> {
+    const TEN_YEARS_SECONDS: i64 = 10 * 365 * 86_400;
+    if let Err(why) = Network::possible() {
+        println!("SKIPPED: {why:#}");
+        return Ok(());
+    }
+    let mut fleet = Fleet::found(3, Ground::Namespaces)?;
+    let Ended::Said(Answer::Created(uid)) = ask(&fleet, 1, "kept", None, Ask::Create)? else {
+        anyhow::bail!("no key on a healthy cluster\n{}", fleet.tails());
+    };
+    fleet.run(1, &["cluster", "offline-get", "always"])?;
+    fleet.await_agreement(AGREE_WITHIN)?;
+    let year = |fleet: &Fleet, node| -> Result<String> {
+        let status = fleet.json(node, &["status"])?;
+        let time = status["time"].as_str().unwrap_or_default();
+        Ok(time.chars().take(4).collect())
+    };
+    let right = year(&fleet, 1)?;
+    // What a node knows alone after a crash is what it had made durable, a second later at most.
+    std::thread::sleep(Duration::from_secs(2));
+    fleet.kill(3)?;
+    fleet.turn_clock(3, TEN_YEARS_SECONDS)?;
+    for other in [1, 2] {
+        let network = fleet.network().expect("namespaces were asked for");
+        network.cut(Place::Node(3), Place::Node(other))?;
+    }
+    fleet.start(3)?;
+    std::thread::sleep(ALONE_FOR);
+    ensure!(
+        year(&fleet, 3)? == right,
+        "alone, its clock is believed\n{}",
+        fleet.run(3, &["status"])?
+    );
+    let served = ask(&fleet, 3, "kept", Some(&uid), Ask::Get)?;
+    ensure!(
+        matches!(served, Ended::Said(Answer::Key(_))),
+        "certificates or dates ended by a wrong clock: {served:?}\n{}",
+        fleet.tail(3)
+    );
+    // The other two start anew, with nobody left who has compared clocks but the one that is wrong.
+    fleet.network().expect("namespaces").heal()?;
+    for other in [1, 2] {
+        fleet.kill(other)?;
+    }
+    for other in [1, 2] {
+        fleet.start(other)?;
+    }
+    fleet.await_agreement(AGREE_WITHIN)?;
+    let made = ask(&fleet, 1, "later", None, Ask::Create)?;
+    ensure!(
+        matches!(made, Ended::Said(Answer::Created(_))),
+        "{made:?}\n{}",
+        fleet.tails()
+    );
+    for node in [1, 2, 3] {
+        ensure!(year(&fleet, node)? == right, "node {node} went along");
+    }
     Ok(())
 }

@@ -177,6 +177,8 @@ pub struct Engine {
     ratchet: AtomicI64,
     /// Whether the clock was compared with the other members' (`jobs::timekeeping`).
     trusts_clock: AtomicBool,
+    /// What the log said of the time when the node started, and milliseconds since boot then.
+    started: (i64, i64),
 }
 
 impl std::fmt::Debug for Engine {
@@ -237,6 +239,7 @@ impl Engine {
             rotation_turn: tokio::sync::Mutex::new(()),
             ratchet,
             trusts_clock: AtomicBool::new(false),
+            started: (latest.0, clock::since_boot()),
         }
     }
 
@@ -312,18 +315,16 @@ impl Engine {
         self.trusts_clock.load(Ordering::Relaxed)
     }
 
-    /// The time to act by: the clock, never going back; that of the last record as long as the
-    /// clock may be wrong.
+    /// The time to act by: the clock, never going back. As long as the clock may be wrong it is the
+    /// least that it can be: the time of the records, and what has passed since the start.
     pub fn now(&self) -> Time {
-        if !self.trusts_clock() {
-            let latest = self.machine.state().latest_time().0;
-            return Time(
-                self.ratchet
-                    .fetch_max(latest, Ordering::Relaxed)
-                    .max(latest),
-            );
-        }
-        let now = clock::now().0;
+        let now = if self.trusts_clock() {
+            clock::now().0
+        } else {
+            let (latest, since_boot) = self.started;
+            let passed = clock::since_boot() - since_boot;
+            self.machine.state().latest_time().0.max(latest + passed)
+        };
         Time(self.ratchet.fetch_max(now, Ordering::Relaxed).max(now))
     }
 

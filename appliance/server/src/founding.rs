@@ -24,6 +24,9 @@ const CA_DAYS: i64 = 3_650;
 /// 30 days before the end.
 const CERTIFICATE_DAYS: i64 = 825;
 
+/// 9999-12-31T23:59:59Z, in seconds since 1970: the end of what has no end.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 /// Certificates are valid a little earlier than made, for clients whose clock is behind.
 const BACKDATED_SECONDS: i64 = 3_600;
 
@@ -140,11 +143,13 @@ impl Founder<'_> {
     /// Local CA, server identity and their files.
     fn certificates(&self) -> anyhow::Result<()> {
         let vault = self.engine.vault();
+        // The log of a newcomer says nothing of the time yet.
+        let now = clock::now().max(self.engine.now());
         let ca = match vault.local_ca() {
             Ok(ca) => ca,
             Err(vault::CaFault::Absent) => {
                 let name = format!("Strongroom Local CA {}", &vault.cluster().to_string()[..8]);
-                vault.create_local_ca(&name, validity(CA_DAYS))?
+                vault.create_local_ca(&name, validity(now, CA_DAYS))?
             }
             Err(e) => return Err(e.into()),
         };
@@ -163,7 +168,7 @@ impl Founder<'_> {
             }
             let profile = ServerProfile {
                 names,
-                validity: validity(CERTIFICATE_DAYS),
+                validity: validity(now, CERTIFICATE_DAYS),
             };
             let issued = vault.issue_server_identity(&server_identity(), &profile)?;
             write_file(&server_file, issued.pem.as_bytes(), 0o644)?;
@@ -193,14 +198,15 @@ pub(crate) fn holds_local_ca(vault: &Vault) -> anyhow::Result<bool> {
     }
 }
 
-/// Validity of a CA.
-pub(crate) fn authority_validity() -> Validity {
-    validity(CA_DAYS)
-}
-
-/// Validity of the certificate of a member.
+/// Validity of the certificates with which members prove themselves to each other: for ever, by the
+/// date that RFC 5280 §4.1.2.5 has for it. Who is a member is for the cluster log to say; nodes
+/// whose clocks are wrong must reach each other to find that out, and a cluster must not end on a
+/// day that nobody thinks of.
 pub(crate) fn member_validity() -> Validity {
-    validity(CERTIFICATE_DAYS)
+    Validity {
+        not_before: Time::from_seconds(0),
+        not_after: Time::from_seconds(LAST_SECOND),
+    }
 }
 
 /// Makes sure that this node can prove to the others who it is: the founder makes the cluster CA
@@ -220,7 +226,7 @@ pub(crate) fn member_identity(vault: &Vault, me: NodeId) -> anyhow::Result<()> {
                 "Strongroom Cluster CA {}",
                 &vault.cluster().to_string()[..8]
             );
-            vault.create_cluster_ca(&name, authority_validity())?
+            vault.create_cluster_ca(&name, member_validity())?
         }
         Err(e) => return Err(e.into()),
     };
@@ -238,8 +244,8 @@ pub(crate) fn certify_member(vault: &Vault, me: NodeId) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn validity(days: i64) -> Validity {
-    let from = clock::now().seconds() - BACKDATED_SECONDS;
+fn validity(now: Time, days: i64) -> Validity {
+    let from = now.seconds() - BACKDATED_SECONDS;
     Validity {
         not_before: Time::from_seconds(from),
         not_after: Time::from_seconds(from + days * 86_400),
@@ -270,7 +276,7 @@ pub(crate) async fn add_client(
     let issued = engine
         .vault()
         .local_ca()?
-        .issue_client(name, validity(CERTIFICATE_DAYS))?;
+        .issue_client(name, validity(engine.now(), CERTIFICATE_DAYS))?;
     let (certificate, key) = client_files(layout, name);
     let ask = Ask::IssueCertificate {
         user: name.clone(),

@@ -426,7 +426,8 @@ async fn open_to_clients(
         kmip: kmip.local_addr()?,
         web: web.local_addr()?,
     };
-    let tls = tls::Configs::of(engine.vault())?;
+    let time = Arc::new(tls::NodeTime(engine.clone()));
+    let tls = tls::Configs::of(engine.vault(), time)?;
     let door = KmipDoor::new(
         engine.clone(),
         tls.clients_proven,

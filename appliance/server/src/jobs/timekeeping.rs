@@ -3,7 +3,8 @@
 //! Whatever time a member puts into a command is the time of the whole cluster from then on, and
 //! what a date has ended stays ended. A clock that was set wrong while a node was down must not do
 //! that, and at a start there is nothing on the node itself to tell. So until the others have been
-//! asked, a node acts by the time of the last record; then it goes with the majority.
+//! asked, however long that takes, a node acts by the time of the last record and what has passed
+//! since; then it goes with the majority.
 
 use crate::clock;
 use crate::engine::Engine;
@@ -20,15 +21,21 @@ use tokio::time::Instant;
 /// of keys have the resolution of a second; NTP keeps far below this.
 const DIFFERENCE_MS_MAX: i64 = 60_000;
 
-/// How long the others are asked before the own clock has to do: without them nothing can be
-/// written, and reading goes by the age of what is known.
-const ALONE_AFTER: Duration = Duration::from_secs(30);
+/// After this time without an answer the operator is told, and the others are asked less often.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Pause before those are asked again that did not answer.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
+/// The same when patience has ended.
+const ASK_SELDOM: Duration = Duration::from_secs(1);
+
 /// How often the clocks are compared later.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What an operator is told of a node that is alone after its start.
+const NOT_COMPARED: &str = "not compared with another member's yet; until one answers, dates are \
+    judged by the time of the last record; check the network between the nodes";
 
 /// How another clock stands to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,28 +50,31 @@ struct Reading {
 pub(super) async fn run(engine: Arc<Engine>, colleagues: Colleagues, settled: watch::Sender<bool>) {
     let begun = Instant::now();
     loop {
-        let others = colleagues.everybody();
-        let readings = ask(&colleagues, &others).await;
-        let judged = judge(&readings, others.len());
-        if let Some(ahead) = judged {
+        if let Some(ahead) = compare(&colleagues).await {
             if ahead.abs() > DIFFERENCE_MS_MAX {
                 clock::step(ahead);
             }
             break;
         }
-        if begun.elapsed() > ALONE_AFTER {
-            break;
+        let is_patient = begun.elapsed() <= PATIENCE;
+        if !is_patient {
+            engine
+                .soundness()
+                .set_fault("clock", Some(NOT_COMPARED.to_owned()));
         }
-        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+        tokio::time::sleep(if is_patient {
+            ASK_AGAIN_AFTER
+        } else {
+            ASK_SELDOM
+        })
+        .await;
     }
     engine.trust_clock();
     settled.send_replace(true);
     let mut ticks = super::ticks(COMPARE_INTERVAL);
     loop {
         ticks.tick().await;
-        let others = colleagues.everybody();
-        let readings = ask(&colleagues, &others).await;
-        let ahead = judge(&readings, others.len()).unwrap_or(0);
+        let ahead = compare(&colleagues).await.unwrap_or(0);
         engine.soundness().set_fault("clock", complaint(ahead));
     }
 }
@@ -81,6 +91,13 @@ fn complaint(ahead: i64) -> Option<String> {
         let seconds = ahead / 1_000;
         format!("the other members' clocks are {seconds} s ahead of this one; set it right")
     })
+}
+
+/// How far this node's clock is behind the others'; `None` when too few answer to tell.
+async fn compare(colleagues: &Colleagues) -> Option<i64> {
+    let voters = colleagues.voters();
+    let readings = ask(colleagues, &voters).await;
+    judge(&readings, voters.len())
 }
 
 async fn ask(colleagues: &Colleagues, others: &[NodeId]) -> Vec<Reading> {

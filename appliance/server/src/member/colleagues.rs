@@ -73,6 +73,12 @@ impl Colleagues {
         self.others_that(|_| true)
     }
 
+    /// The members that vote, this node aside: a majority of them can be had whenever the cluster
+    /// works.
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        self.others_that(|node| node.role.votes())
+    }
+
     fn others_that(&self, are: impl Fn(&Node) -> bool) -> Vec<NodeId> {
         let known: Vec<NodeId> = {
             let state = self.machine.state();

@@ -191,7 +191,7 @@ async fn fork(parts: &Assembled, operator: &Actor, missing: u64) -> anyhow::Resu
     // An earlier change of the CA may not be over.
     vault.drop_previous_cluster_ca()?;
     let name = format!("Strongroom Cluster CA {}", &cluster.to_string()[..8]);
-    let ca = vault.rotate_cluster_ca(&name, founding::authority_validity())?;
+    let ca = vault.rotate_cluster_ca(&name, founding::member_validity())?;
     let ca = ca.certificate().fingerprint;
     founding::certify_member(vault, engine.node())?;
     vault.drop_previous_cluster_ca()?;

@@ -279,7 +279,7 @@ impl ControlDoor {
             "Strongroom Cluster CA {}",
             &vault.cluster().to_string()[..8]
         );
-        let ca = vault.rotate_cluster_ca(&name, crate::founding::authority_validity());
+        let ca = vault.rotate_cluster_ca(&name, crate::founding::member_validity());
         let ca = ca.map_err(text)?.certificate().fingerprint;
         let mut missed = Vec::new();
         for (node, sealing_key) in keys {

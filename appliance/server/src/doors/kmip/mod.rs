@@ -22,10 +22,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use waiting_room::WaitingRoom;
+use waiting_room::{Ticket, WaitingRoom};
 
 /// Connections in all; a session costs about 60 KiB (ABUSE A29).
 const CONNECTIONS_MAX: usize = 4_096;
@@ -94,7 +94,7 @@ impl KmipDoor {
     /// Serves until told to stop.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let waiting_room = Arc::new(WaitingRoom::default());
+        let waiting_room = WaitingRoom::default();
         let mut stop = self.stop.clone();
         tokio::spawn(self.clone().report_rejects());
         loop {
@@ -116,17 +116,19 @@ impl KmipDoor {
                 continue;
             };
             let door = self.clone();
-            let room = waiting_room.clone();
+            // Here and not in the task, for tasks begin in any order: the one that came last would
+            // pass for the oldest.
+            let waits = waiting_room.enter(peer.ip());
             tokio::spawn(async move {
-                door.welcome(stream, peer, &room).await;
+                door.welcome(stream, peer, waits).await;
                 drop(place);
             });
         }
     }
 
     /// Handshake, then the session.
-    async fn welcome(&self, stream: TcpStream, peer: SocketAddr, room: &WaitingRoom) {
-        let (ticket, evicted) = room.enter(peer.ip());
+    async fn welcome(&self, stream: TcpStream, peer: SocketAddr, waits: (Ticket, Arc<Notify>)) {
+        let (ticket, evicted) = waits;
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.handshake(stream));
         let handshake = tokio::select! {
             handshake = handshake => handshake,
