@@ -1,0 +1,3 @@
+//! Network of the appliance.
+
+fn main() {}
