@@ -4,7 +4,8 @@
 
 use crate::member::{FIRST_FORMAT, first_format, is_first_format};
 use crate::{Attribute, AttributeName, Candidate, ClusterId, Epoch, Fingerprint, Hash};
-use crate::{LifecycleState, MemberRole, Name, NodeId, ObjectType, OfflineGet, Time, Uid, Value};
+use crate::{LifecycleState, MemberRole, Name, NodeId, ObjectType, OfflineGet, SettingValue, Time};
+use crate::{Uid, Value};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -447,6 +448,22 @@ pub enum Ask {
         /// How long.
         limit: OfflineGet,
     },
+    /// Sets some settings of a node, and of the cluster. Operators, or the node itself.
+    Configure {
+        /// Whose, where a setting is a node's own.
+        node: NodeId,
+        /// At most 64, each id once, in canonical form.
+        values: Vec<SettingValue>,
+    },
+    /// Adds an administrator, or replaces how one signs in.
+    PutAdministrator {
+        /// Name.
+        name: Name,
+        /// SHA-256(salt ‖ verifier) of the password; the verifier lies sealed in the vault.
+        password: Option<Hash>,
+        /// Lines of OpenSSH public keys in canonical form, at most 8.
+        ssh_keys: Vec<String>,
+    },
 }
 
 impl Ask {
@@ -497,6 +514,8 @@ impl Ask {
             Self::ResolveDivergence { .. } => "Resolve Divergence",
             Self::RecordRepair { .. } => "Record Repair",
             Self::SetOfflineGet { .. } => "Set Offline Get",
+            Self::Configure { .. } => "Configure",
+            Self::PutAdministrator { .. } => "Put Administrator",
         }
     }
 
@@ -550,6 +569,7 @@ impl Ask {
             | Self::ResolveDivergence { .. }
             | Self::RecordRepair { .. }
             | Self::SetOfflineGet { .. } => 2,
+            Self::Configure { .. } | Self::PutAdministrator { .. } => 3,
         }
     }
 

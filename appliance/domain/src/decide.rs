@@ -17,6 +17,7 @@ mod integrity;
 mod membership;
 mod objects;
 mod salvage;
+mod settings;
 
 pub use objects::SCHEDULED_PER_COMMAND_MAX;
 

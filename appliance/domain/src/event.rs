@@ -413,6 +413,24 @@ pub enum Event {
         /// How long, from now on.
         limit: OfflineGet,
     },
+    /// A setting has another value.
+    SettingChanged {
+        /// Whose; `None` is the cluster's.
+        node: Option<NodeId>,
+        /// Which.
+        id: String,
+        /// What it is now.
+        value: String,
+    },
+    /// An administrator was added, or signs in otherwise from now on.
+    AdministratorPut {
+        /// Name.
+        name: Name,
+        /// SHA-256(salt ‖ verifier) of the password.
+        password: Option<Hash>,
+        /// Lines of OpenSSH public keys.
+        ssh_keys: Vec<String>,
+    },
     /// A rule said no to a command.
     Refused {
         /// What was asked, by the name of the ask.

@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+mod administrator;
 pub mod algorithm;
 pub mod attribute;
 pub mod codec;
@@ -25,10 +26,12 @@ mod object;
 mod offline;
 mod packed;
 mod permission;
+pub mod setting;
 pub mod state;
 mod value;
 mod view;
 
+pub use administrator::{Administrator, SSH_KEY_BYTES_MAX, SSH_KEYS_MAX, check_ssh_key};
 pub use attribute::{ATTRIBUTES, AttributeRule, tag};
 pub use command::{
     Actor, Ask, Command, Door, Facts, GroupRole, Instance, KeyPolicy, Material, Membership, Read,
@@ -44,6 +47,7 @@ pub use object::Object;
 pub use offline::{OfflineGet, Stale, permit_offline};
 pub use packed::AttributeInstance;
 pub use permission::{authenticate, may_see, permit};
+pub use setting::{Setting, SettingValue};
 pub use state::{State, User};
 pub use value::{Attribute, AttributeName, ObjectType, Tag, Value};
 pub use view::{View, access_summary, summary};

@@ -9,6 +9,7 @@ mod evolve;
 mod integrity;
 mod members;
 mod once;
+mod settings;
 
 pub(crate) use evolve::matches_instance;
 pub use integrity::{Divergence, Scrub, ScrubReport};
@@ -16,7 +17,9 @@ pub use members::{JOIN_REQUEST_LIFE_MS, JoinRequest, Node, Ticket};
 pub use once::{ONCE_LIFE_MS, ONCE_MAX};
 
 use crate::object::{Object, UserIndex};
-use crate::{ClusterId, Epoch, Fingerprint, Hash, KeyPolicy, LifecycleState, Membership, Name};
+use crate::{
+    Administrator, ClusterId, Epoch, Fingerprint, Hash, KeyPolicy, LifecycleState, Membership, Name,
+};
 use crate::{NodeId, OfflineGet, Time, Uid};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -62,6 +65,8 @@ pub struct State {
     offline_default: OfflineGet,
     offline_groups: BTreeMap<Name, OfflineGet>,
     once: once::Tokens,
+    settings: settings::Settings,
+    administrators: BTreeMap<Name, Administrator>,
 }
 
 /// How the cluster began.

@@ -12,7 +12,7 @@ use core::fmt::Write;
 /// The four log names that operators know; each is a view over the two logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum View {
-    /// The appliance: nodes, epochs, slots, checkpoints, exports.
+    /// The appliance: nodes, settings, epochs, slots, checkpoints, exports.
     System,
     /// Changes that people and clients asked for, and refusals of those.
     Audit,
@@ -68,7 +68,8 @@ impl View {
             | Event::ScrubBegun { .. }
             | Event::ScrubReported { .. }
             | Event::DivergenceFound { .. }
-            | Event::Repaired { .. } => Self::System,
+            | Event::Repaired { .. }
+            | Event::SettingChanged { .. } => Self::System,
             Event::UserPut { .. }
             | Event::CertificateIssued { .. }
             | Event::UserRevoked { .. }
@@ -86,6 +87,7 @@ impl View {
             | Event::ObjectSalvaged { .. }
             | Event::DivergenceResolved { .. }
             | Event::OfflineGetSet { .. }
+            | Event::AdministratorPut { .. }
             | Event::Refused { .. } => Self::Audit,
         }
     }
@@ -240,6 +242,7 @@ fn happened(event: &Event) -> String {
         _ => happened_to_members(event)
             .or_else(|| happened_to_agreement(event))
             .or_else(|| happened_to_user(event))
+            .or_else(|| happened_to_appliance(event))
             .unwrap_or_else(|| happened_to_object(event)),
     }
 }
@@ -352,6 +355,31 @@ fn happened_to_user(event: &Event) -> Option<String> {
             policy.material_bytes_max,
             policy.key_bits_min,
         ),
+        _ => return None,
+    })
+}
+
+/// What happened to the settings and to those who may change them.
+fn happened_to_appliance(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::SettingChanged { node, id, value } => {
+            let whose = node
+                .map(|node| format!(" of node {}", node.0))
+                .unwrap_or_default();
+            format!("set {}{whose} to \"{}\"", shown(id), shown(value))
+        }
+        Event::AdministratorPut {
+            name,
+            password,
+            ssh_keys,
+        } => {
+            let password = match password {
+                Some(_) => "a password",
+                None => "no password",
+            };
+            let keys = counted(ssh_keys.len(), "SSH key");
+            format!("put administrator {name} with {password} and {keys}")
+        }
         _ => return None,
     })
 }

@@ -80,17 +80,17 @@ fn a_cluster_goes_to_a_format_when_its_last_member_does() {
         world.must(&Actor::Node(node), ask);
         world.state.format()
     };
-    assert_eq!(upgrade(&mut world, NODE, 4), 2);
+    assert_eq!(upgrade(&mut world, NODE, FORMAT + 2), FORMAT);
     // As long as not all have gone on, a member may go back.
-    assert_eq!(upgrade(&mut world, NODE, 3), 2);
-    assert_eq!(world.state.oldest_format(), Some((second, 2)));
-    assert_eq!(upgrade(&mut world, second, 5), 3);
+    assert_eq!(upgrade(&mut world, NODE, FORMAT + 1), FORMAT);
+    assert_eq!(world.state.oldest_format(), Some((second, FORMAT)));
+    assert_eq!(upgrade(&mut world, second, FORMAT + 3), FORMAT + 1);
     // Also when the one that held the others back is removed.
     world.must(&operator(), Ask::RemoveNode { node: NODE });
     world.rotate();
-    assert_eq!(world.state.format(), 3);
+    assert_eq!(world.state.format(), FORMAT + 1);
     world.must(&operator(), Ask::ConfirmRemoved { node: NODE });
-    assert_eq!(world.state.format(), 5);
+    assert_eq!(world.state.format(), FORMAT + 3);
 }
 
 /// Asks for a group of a user under a token.

@@ -170,9 +170,14 @@ fn later_fields_have_their_golden_forms() {
         kek: Some(hash(9)),
     };
     check("later-ask-open-epoch-kek", &command(open, Facts::default()));
+    let started = Ask::StartNode {
+        node: NODE,
+        version: "0.3.0".to_string(),
+        format: 2,
+    };
     check(
         "later-ask-start-node-format",
-        &command(start(NODE), Facts::default()),
+        &command(started, Facts::default()),
     );
     let facts = Facts {
         uid: Some(uid(1)),
@@ -288,6 +293,12 @@ fn every_record_has_one_line_for_people() {
         "alice resolved the divergence: node 2 had a bad disk".to_string(),
         "alice repaired 2 pieces of segment on node 2".to_string(),
         "alice set Get without a quorum for group tape: 3600 s".to_string(),
+    ];
+    assert_eq!(lines, told);
+    let lines: Vec<String> = appliance_events().iter().map(line).collect();
+    let told = [
+        "alice set eth0.address of node 1 to \"192.0.2.10/24\"",
+        "alice put administrator root with a password and 1 SSH key",
     ];
     assert_eq!(lines, told);
     for access in accesses() {

@@ -107,6 +107,8 @@ fn may_say_nothing(ask: &Ask) -> bool {
             | Ask::ReportDigest { .. }
             | Ask::ReportDivergence { .. }
             | Ask::SetOfflineGet { .. }
+            | Ask::Configure { .. }
+            | Ask::PutAdministrator { .. }
     )
 }
 
@@ -242,7 +244,7 @@ fn kind(event: &Event) -> String {
 }
 
 /// Every kind of event.
-const EVENTS: [&str; 43] = [
+const EVENTS: [&str; 45] = [
     "ClusterFounded",
     "NodeStarted",
     "NodeStopped",
@@ -285,6 +287,8 @@ const EVENTS: [&str; 43] = [
     "DivergenceResolved",
     "Repaired",
     "OfflineGetSet",
+    "SettingChanged",
+    "AdministratorPut",
     "Refused",
 ];
 

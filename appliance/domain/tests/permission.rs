@@ -219,6 +219,15 @@ fn rows(uid: Uid) -> Vec<(Ask, &'static str)> {
             "ppppcc++u",
         ),
         (Ask::SetKeyPolicy { policy }, "ppppcc++u"),
+        (configure(NODE), "ppppcc++u"),
+        (
+            Ask::PutAdministrator {
+                name: name("root"),
+                password: Some(hash(1)),
+                ssh_keys: vec![],
+            },
+            "ppppcc++u",
+        ),
     ]
 }
 
@@ -311,7 +320,19 @@ fn cluster_rows() -> Vec<(Ask, &'static str)> {
             },
             operators,
         ),
+        (configure(second), operators),
     ]
+}
+
+fn configure(node: NodeId) -> Ask {
+    let value = SettingValue {
+        id: "hostname".to_string(),
+        value: "keys-1".to_string(),
+    };
+    Ask::Configure {
+        node,
+        values: vec![value],
+    }
 }
 
 fn identify(node: NodeId) -> Ask {
@@ -463,6 +484,8 @@ fn number(ask: &Ask) -> usize {
         Ask::ResolveDivergence { .. } => 41,
         Ask::RecordRepair { .. } => 42,
         Ask::SetOfflineGet { .. } => 43,
+        Ask::Configure { .. } => 44,
+        Ask::PutAdministrator { .. } => 45,
     }
 }
 
@@ -474,7 +497,7 @@ fn every_ask_by_everybody() {
     covered.push(0); // FoundCluster is below: it needs another world.
     covered.sort_unstable();
     covered.dedup();
-    assert_eq!(covered, (0..44).collect::<Vec<_>>());
+    assert_eq!(covered, (0..46).collect::<Vec<_>>());
 
     for (ask, row) in rows {
         let happened: String = ACTORS
@@ -651,6 +674,32 @@ fn certificates_end_with_their_date_and_with_their_user() {
         check(&world, "bob", "bob"),
         Err(Denial::CertificateNotAccepted)
     );
+}
+
+/// Who signs in and what listens is decided by people at the machine.
+#[test]
+fn settings_and_administrators_are_taken_at_two_doors_only() {
+    let administrator = Ask::PutAdministrator {
+        name: name("root"),
+        password: None,
+        ssh_keys: vec![],
+    };
+    for (door, granted) in [
+        (Door::Kmip, false),
+        (Door::Socket, true),
+        (Door::Console, true),
+        (Door::Ssh, false),
+        (Door::Web, false),
+        (Door::Scheduler, false),
+    ] {
+        for ask in [configure(NODE), administrator.clone()] {
+            let mut world = World::new();
+            let name = "root".to_string();
+            let events = world.ask(&Actor::Operator { name, door }, ask);
+            let expected = (!granted).then_some(&Denial::NotPermitted);
+            assert_eq!(denial(&events), expected, "{door:?}");
+        }
+    }
 }
 
 #[test]

@@ -4,9 +4,10 @@
 use super::integrity::integrity;
 use super::membership::{check_format, membership};
 use super::objects::{apply_schedule, exists};
+use super::settings::{configure, put_administrator};
 use crate::attribute::shape;
 use crate::state::{EpochPhase, Node};
-use crate::{Actor, Ask, Denial, Epoch, Event, Hash, KeyPolicy, MemberPhase, Membership};
+use crate::{Actor, Ask, Denial, Door, Epoch, Event, Hash, KeyPolicy, MemberPhase, Membership};
 use crate::{Name, NodeId, OfflineGet, State, Time, Uid};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -57,6 +58,12 @@ pub(super) fn administer(
         }
         Ask::SetKeyPolicy { policy } => set_policy(state, policy)?,
         Ask::SetOfflineGet { group, limit } => set_offline_get(state, group.as_ref(), *limit)?,
+        Ask::Configure { node, values } => return configure(state, *node, values),
+        Ask::PutAdministrator {
+            name,
+            password,
+            ssh_keys,
+        } => put_administrator(state, name, *password, ssh_keys)?,
         Ask::ApplySchedule => return Ok(apply_schedule(state, now)),
         Ask::OpenEpoch { epoch, kek } => Some(open_epoch(state, *epoch, *kek)?),
         Ask::ConfirmReseal { node, epoch } => confirm_reseal(state, *node, *epoch)?,
@@ -119,7 +126,8 @@ const fn voice(ask: &Ask) -> Voice {
         | Ask::IdentifyNode { node, .. }
         | Ask::RemoveNode { node }
         | Ask::ReportDigest { node, .. }
-        | Ask::RecordRepair { node, .. } => Voice::About(*node),
+        | Ask::RecordRepair { node, .. }
+        | Ask::Configure { node, .. } => Voice::About(*node),
         Ask::IssueTicket { .. }
         | Ask::ApproveJoin { .. }
         | Ask::DenyJoin { .. }
@@ -133,6 +141,12 @@ const fn voice(ask: &Ask) -> Voice {
     }
 }
 
+/// Whether an ask decides who may sign in and what listens: it is taken from people who are at the
+/// machine, because none of the other doors knows administrators with rights of their own.
+const fn needs_hands_on(ask: &Ask) -> bool {
+    matches!(ask, Ask::Configure { .. } | Ask::PutAdministrator { .. })
+}
+
 /// Whether an actor of the staff may say this. A member that is leaving says only that it stops.
 pub(super) fn check_voice(state: &State, actor: &Actor, ask: &Ask) -> Result<(), Denial> {
     let heard = match (actor, voice(ask)) {
@@ -140,6 +154,9 @@ pub(super) fn check_voice(state: &State, actor: &Actor, ask: &Ask) -> Result<(),
         | (Actor::Operator { .. }, Voice::Node | Voice::NodeFor(_)) => false,
         (Actor::Node(speaker), Voice::About(subject)) => *speaker == subject,
         (Actor::Node(speaker), Voice::NodeFor(old)) => *speaker != old,
+        (Actor::Operator { door, .. }, _) if needs_hands_on(ask) => {
+            matches!(door, Door::Socket | Door::Console)
+        }
         _ => true,
     };
     let silenced = match actor {

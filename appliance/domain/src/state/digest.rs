@@ -58,6 +58,7 @@ impl State {
         for object in self.objects.values() {
             digest_object(&mut canon, object);
         }
+        self.digest_appliance(&mut canon);
         // The schedule, the counts and the name index follow from the objects.
         Hash::from_bytes(canon.0.finalize().into())
     }
@@ -173,6 +174,32 @@ impl State {
             canon.number(speaker.map_or(1 << 32, |user| u64::from(user.0)));
             canon.bytes(token.as_bytes());
             canon.bytes(created.as_ref().map_or(&[], |uid| uid.as_bytes()));
+        }
+    }
+
+    /// What came with format 3. It stands at the end, and not at all while there is nothing, so
+    /// that members of format 2 find the same digest until every member has the format.
+    fn digest_appliance(&self, canon: &mut Canon) {
+        let settings = self.settings.all();
+        if settings.clone().next().is_none() && self.administrators.is_empty() {
+            return;
+        }
+        canon.number(settings.clone().count() as u64);
+        for (node, id, value) in settings {
+            canon.option(node.is_some());
+            canon.number(node.unwrap_or_default().0);
+            canon.bytes(id.as_bytes());
+            canon.bytes(value.as_bytes());
+        }
+        canon.number(self.administrators.len() as u64);
+        for (name, administrator) in &self.administrators {
+            canon.bytes(name.as_str().as_bytes());
+            let password = administrator.password.as_ref();
+            canon.bytes(password.map_or(&[], |commitment| commitment.as_bytes()));
+            canon.number(administrator.ssh_keys.len() as u64);
+            for key in &administrator.ssh_keys {
+                canon.bytes(key.as_bytes());
+            }
         }
     }
 

@@ -90,6 +90,12 @@ impl State {
                 }
                 None => self.offline_default = *limit,
             },
+            Event::SettingChanged { node, id, value } => self.settings.put(*node, id, value),
+            Event::AdministratorPut {
+                name,
+                password,
+                ssh_keys,
+            } => self.put_administrator(name, *password, ssh_keys),
             Event::Refused { .. } => {}
             Event::ScrubBegun { .. }
             | Event::ScrubReported { .. }

@@ -305,6 +305,7 @@ impl State {
                 let member = self.nodes.get_mut(node)?;
                 member.phase = MemberPhase::Removed;
                 member.running = false;
+                self.settings.forget(*node);
                 Some(())
             }
             _ => self.apply_to_presence(event, time),
@@ -428,6 +429,7 @@ impl State {
         let epoch = self.epoch;
         if let Some(old) = replaces {
             self.nodes.get_mut(&old)?.leave(epoch);
+            self.settings.inherit(old, node);
         }
         let member = Node::admitted(candidate, replaces, time, self.records);
         self.nodes.insert(node, member);
@@ -452,6 +454,7 @@ impl State {
             } else {
                 node.phase = MemberPhase::Removed;
                 node.running = false;
+                self.settings.forget(*id);
             }
         }
         self.requests.clear();

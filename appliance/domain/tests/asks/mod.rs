@@ -201,7 +201,7 @@ pub(crate) fn any_cluster_ask() -> impl Strategy<Value = Ask> {
             origin: "again".to_string(),
             node: NODE,
         }),
-        1 => (node.clone(), "[a\n]{0,2}", prop_oneof![3 => Just(2), 2 => 1u32..4])
+        1 => (node.clone(), "[a\n]{0,2}", prop_oneof![3 => Just(FORMAT), 2 => 1..FORMAT + 2])
             .prop_map(|(node, version, format)| Ask::StartNode { node, version, format }),
         1 => node.clone().prop_map(|node| Ask::StopNode { node }),
         1 => (node.clone(), number.clone())
@@ -230,6 +230,51 @@ pub(crate) fn any_cluster_ask() -> impl Strategy<Value = Ask> {
         1 => number.prop_map(|size| Ask::RecordExport { size, root: hash(1), digest: hash(2) }),
         1 => prop::option::weighted(0.3, policy)
             .prop_map(|p| Ask::SetKeyPolicy { policy: p.unwrap_or_default() }),
+        3 => any_appliance_ask(),
+    ]
+}
+
+/// Asks about settings and administrators.
+fn any_appliance_ask() -> impl Strategy<Value = Ask> {
+    let value = prop_oneof![
+        2 => (0..setting::TABLE.len()).prop_map(|at| {
+            let setting = &setting::TABLE[at];
+            (setting.id, setting.default.unwrap_or("192.0.2.10/24"))
+        }),
+        6 => prop::sample::select(vec![
+            ("hostname", "keys-1"),
+            ("hostname", "Keys"),
+            ("domain", "example.org"),
+            ("eth0.ipv4", "static"),
+            ("eth0.ipv4", "off"),
+            ("eth0.address", "192.0.2.10/24"),
+            ("eth0.gateway", "192.0.2.1"),
+            ("eth0.gateway", "203.0.113.1"),
+            ("eth1.ipv4", "dhcp"),
+            ("outgoing", "eth1"),
+            ("approved", "yes"),
+            ("ca.subject", "c\n"),
+            ("kmip.listen", "0.0.0.0:9443"),
+            ("nonsense", ""),
+        ]),
+    ];
+    let value = value.prop_map(|(id, value)| SettingValue {
+        id: id.to_string(),
+        value: value.to_string(),
+    });
+    let count = prop_oneof![9 => 0usize..5, 1 => 60usize..70];
+    let values = count.prop_flat_map(move |n| prop::collection::vec(value.clone(), n));
+    let people = prop::sample::select(vec!["root", "eve"]).prop_map(name);
+    let keys = prop::collection::vec(prop::sample::select(vec![SSH_KEY, "ssh-dss A"]), 0..3);
+    prop_oneof![
+        2 => (any_node(), values).prop_map(|(node, values)| Ask::Configure { node, values }),
+        1 => (people, prop::option::of(0u64..3), keys).prop_map(|(name, password, keys)| {
+            Ask::PutAdministrator {
+                name,
+                password: password.map(hash),
+                ssh_keys: keys.iter().map(ToString::to_string).collect(),
+            }
+        }),
     ]
 }
 
@@ -244,7 +289,8 @@ pub(crate) fn said_by_staff(
             | Ask::ConfirmRetire { node, .. }
             | Ask::StartNode { node, .. }
             | Ask::ReportDigest { node, .. }
-            | Ask::RecordRepair { node, .. } => Actor::Node(*node),
+            | Ask::RecordRepair { node, .. }
+            | Ask::Configure { node, .. } => Actor::Node(*node),
             Ask::RequestJoin { .. } | Ask::Rejoin { .. } | Ask::ConfirmMember { .. } => {
                 Actor::Node(NODE)
             }

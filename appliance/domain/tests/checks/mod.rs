@@ -21,9 +21,15 @@ fn seen(state: &State, now: Time) -> String {
         state.format(),
         state.cluster_ca(),
     );
+    let appliance: Vec<_> = [NODE, NodeId(2)]
+        .iter()
+        .flat_map(|node| state.settings(*node))
+        .collect();
+    let administrators: Vec<_> = state.administrators().collect();
     let agreement = (state.scrub(), state.divergences(), state.repaired());
     format!(
-        "{tickets:?} {requests:?} {offline:?} {:?} {cluster:?} {agreement:?} \
+        "{appliance:?} {administrators:?} {tickets:?} {requests:?} {offline:?} {:?} {cluster:?} \
+         {agreement:?} \
          {objects:?} {users:?} {epochs:?} {waiting:?} {slots:?} {nodes:?} {:?} {:?} {:?} {}",
         state.offline_get_of(None),
         state.policy(),
@@ -53,9 +59,35 @@ pub(crate) fn check_step(before: &State, after: &State, record: &Record) {
         assert_eq!(new.initial_date(), old.initial_date());
         assert!(!before.is_final(old.uid()) || after.is_final(old.uid()));
     }
+    check_settings_step(before, after, record);
     check_members_step(before, after, record);
     if let Event::Refused { .. } = record.event {
         assert_eq!(seen(before, record.time), seen(after, record.time));
+    }
+}
+
+/// Checks that settings change by their event alone, and are canonical.
+fn check_settings_step(before: &State, after: &State, record: &Record) {
+    for (node, member) in after.nodes() {
+        let had = member.replaces.filter(|_| before.node(node).is_none());
+        let old: BTreeMap<_, _> = before.settings(had.unwrap_or(node)).collect();
+        let new: BTreeMap<_, _> = after.settings(node).collect();
+        let changed = matches!(record.event, Event::SettingChanged { .. });
+        let gone = member.phase == MemberPhase::Removed;
+        assert!(
+            changed || gone || old == new,
+            "{old:?} to {new:?} by {record:?}"
+        );
+        for (id, value) in new {
+            assert_eq!(after.setting(node, id), Some(value));
+            let canonical = setting::find(id).expect("known").check(value);
+            assert_eq!(canonical.as_deref(), Ok(value));
+        }
+        let together = setting::check_together(|id| after.setting_or_default(node, id));
+        assert!(
+            gone || changed || together.is_ok(),
+            "{together:?} by {record:?}"
+        );
     }
 }
 

@@ -86,12 +86,14 @@ pub(crate) fn event_kind(event: &Event) -> &'static str {
         Event::DivergenceResolved { .. } => "divergence-resolved",
         Event::Repaired { .. } => "repaired",
         Event::OfflineGetSet { .. } => "offline-get-set",
+        Event::SettingChanged { .. } => "setting-changed",
+        Event::AdministratorPut { .. } => "administrator-put",
         Event::Refused { .. } => "refused",
     }
 }
 
 /// Kinds of events: the arms above.
-pub(crate) const EVENT_KINDS: usize = 43;
+pub(crate) const EVENT_KINDS: usize = 45;
 
 pub(crate) fn events() -> Vec<Event> {
     let (node, epoch) = (NODE, Epoch(1));
@@ -161,7 +163,55 @@ pub(crate) fn events() -> Vec<Event> {
     ];
     events.extend(object_events());
     events.extend(cluster_events());
+    events.extend(appliance_events());
     events
+}
+
+/// A node that asks to join with a program of the format that brought the asking.
+fn candidate(n: u64, role: MemberRole) -> Candidate {
+    Candidate {
+        format: 2,
+        ..crate::world::candidate(n, role)
+    }
+}
+
+/// What the appliance brought: format 3.
+pub(crate) fn appliance_events() -> Vec<Event> {
+    vec![
+        Event::SettingChanged {
+            node: Some(NODE),
+            id: "eth0.address".to_string(),
+            value: "192.0.2.10/24".to_string(),
+        },
+        Event::AdministratorPut {
+            name: name("root"),
+            password: Some(hash(11)),
+            ssh_keys: vec![SSH_KEY.to_string()],
+        },
+    ]
+}
+
+/// What the appliance brought: format 3.
+pub(crate) fn appliance_asks() -> Vec<Ask> {
+    let value = |id: &str, value: &str| SettingValue {
+        id: id.to_string(),
+        value: value.to_string(),
+    };
+    vec![
+        Ask::Configure {
+            node: NODE,
+            values: vec![
+                value("hostname", "keys-1"),
+                value("ca.subject", "Grüße CA"),
+                value("domain", ""),
+            ],
+        },
+        Ask::PutAdministrator {
+            name: name("root"),
+            password: Some(hash(11)),
+            ssh_keys: vec![SSH_KEY.to_string()],
+        },
+    ]
 }
 
 /// What a cluster of several nodes brought: format 2.
@@ -431,7 +481,7 @@ pub(crate) fn ask_kind(ask: &Ask) -> String {
 }
 
 /// Kinds of asks; `Ask::name` matches all of them.
-pub(crate) const ASK_KINDS: usize = 44;
+pub(crate) const ASK_KINDS: usize = 46;
 
 pub(crate) fn asks() -> Vec<Ask> {
     let (node, epoch, uid) = (NODE, Epoch(1), uid(1));
@@ -523,6 +573,7 @@ pub(crate) fn asks() -> Vec<Ask> {
         },
     ];
     asks.extend(cluster_asks());
+    asks.extend(appliance_asks());
     asks
 }
 

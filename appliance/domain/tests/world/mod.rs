@@ -14,6 +14,10 @@ pub(crate) const START: Time = Time(1_893_974_400_000);
 
 pub(crate) const AES: u32 = 3;
 
+/// The key of an administrator, made by ssh-keygen for these tests.
+pub(crate) const SSH_KEY: &str = "ssh-ed25519 \
+    AAAAC3NzaC1lZDI1NTE5AAAAIK5D2T/VE0xu5IhSdoeLzbi6Ekw1zVOxT0azFNrlXXMB alice@desk";
+
 /// A cluster with its log.
 pub(crate) struct World {
     pub(crate) state: State,

@@ -1,0 +1,118 @@
+//! Decisions about the settings of the appliance and about who administers it.
+
+use super::cluster::check_member;
+use crate::administrator::{SSH_KEYS_MAX, check_ssh_key};
+use crate::setting::{Scope, Setting, SettingValue, VALUE_BYTES_MAX, check_together, find};
+use crate::{Administrator, Denial, Event, Hash, Name, NodeId, State};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Settings in one ask: a whole set-up file with room to grow, and far below a Raft entry.
+const VALUES_MAX: usize = 64;
+/// Administrators of one cluster: more people than any site lets near its keys.
+const ADMINISTRATORS_MAX: usize = 1_000;
+
+fn invalid(reason: String) -> Denial {
+    Denial::InvalidField { reason }
+}
+
+/// All values or none: what is refused leaves the node as it was.
+pub(super) fn configure(
+    state: &State,
+    node: NodeId,
+    values: &[SettingValue],
+) -> Result<Vec<Event>, Denial> {
+    check_member(state, node)?;
+    if values.len() > VALUES_MAX {
+        let limit = format!("{VALUES_MAX} settings at a time");
+        return Err(Denial::LimitReached { limit });
+    }
+    let mut given = BTreeMap::new();
+    let mut events = Vec::new();
+    for SettingValue { id, value } in values {
+        let setting = known(id)?;
+        check_canonical(setting, value)?;
+        if given.insert(setting.id, value.as_str()).is_some() {
+            return Err(invalid(format!("{id} is given twice")));
+        }
+        if state.setting_or_default(node, id) == Some(value) {
+            continue;
+        }
+        events.push(Event::SettingChanged {
+            node: (setting.scope == Scope::Node).then_some(node),
+            id: id.clone(),
+            value: value.clone(),
+        });
+    }
+    let after = |id: &str| match given.get(id) {
+        Some(value) => Some(*value),
+        None => state.setting_or_default(node, id),
+    };
+    check_together(after).map_err(invalid)?;
+    Ok(events)
+}
+
+fn known(id: &str) -> Result<&'static Setting, Denial> {
+    find(id).ok_or_else(|| {
+        let shown: String = id.chars().take(64).flat_map(char::escape_default).collect();
+        invalid(format!("there is no setting \"{shown}\""))
+    })
+}
+
+/// The log and the state hold canonical values only; the door makes them so.
+fn check_canonical(setting: &Setting, value: &str) -> Result<(), Denial> {
+    let id = setting.id;
+    let canonical = setting
+        .check(value)
+        .map_err(|why| invalid(format!("{id}: {why}")))?;
+    if canonical == value && canonical.len() <= VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "{id}: \"{value}\" is written \"{canonical}\""
+    )))
+}
+
+/// The event that follows; `None` when it is so already.
+pub(super) fn put_administrator(
+    state: &State,
+    name: &Name,
+    password: Option<Hash>,
+    ssh_keys: &[String],
+) -> Result<Option<Event>, Denial> {
+    if ssh_keys.len() > SSH_KEYS_MAX {
+        let limit = format!("{SSH_KEYS_MAX} SSH keys of one administrator");
+        return Err(Denial::LimitReached { limit });
+    }
+    let mut seen = BTreeSet::new();
+    for line in ssh_keys {
+        let canonical = check_ssh_key(line).map_err(invalid)?;
+        if canonical != *line {
+            return Err(invalid(format!("the SSH key is written \"{canonical}\"")));
+        }
+        // The comment does not make another key of it.
+        let key: Vec<&str> = line.split(' ').take(2).collect();
+        if !seen.insert(key) {
+            return Err(invalid("an SSH key is given twice".into()));
+        }
+    }
+    let administrator = Administrator {
+        password,
+        ssh_keys: ssh_keys.into(),
+    };
+    match state.administrator(name) {
+        Some(known) if *known == administrator => return Ok(None),
+        None if state.administrators().count() >= ADMINISTRATORS_MAX => {
+            let limit = format!("{ADMINISTRATORS_MAX} administrators");
+            return Err(Denial::LimitReached { limit });
+        }
+        _ => {}
+    }
+    Ok(Some(Event::AdministratorPut {
+        name: name.clone(),
+        password,
+        ssh_keys: ssh_keys.into(),
+    }))
+}

@@ -1,0 +1,362 @@
+//! The settings of an appliance: one table.
+//!
+//! A row is a prompt of the first-run dialogue, a key of the set-up file, a line of `show
+//! running-config` and an event of the log, all under the same id. [`TABLE`] has them in the order
+//! in which the dialogue asks. Values are texts in one canonical form each, so that equal settings
+//! are equal texts and two nodes that were set up from one file have the same configuration.
+//!
+//! What is here knows texts only. Whether a time zone exists, or an address is free, shows on the
+//! machine.
+//!
+//! *Warning:* members of different versions must decide alike. A new row, a new choice or another
+//! canonical form needs a higher format of the ask that names it ([`crate::Ask::format`]).
+
+mod canonical;
+#[cfg(test)]
+mod tests;
+
+use alloc::format;
+use alloc::string::String;
+use canonical::{Network, fits_network};
+use serde::{Deserialize, Serialize};
+
+/// Longest value, in bytes: the longest DNS name (253, RFC 1035 §2.3.4) and no more than a
+/// terminal line or two.
+pub const VALUE_BYTES_MAX: usize = 255;
+/// Most resolvers: the C library asks no more than three (resolv.conf(5), MAXNS).
+pub const RESOLVERS_MAX: usize = 3;
+/// Most time servers: with four, one that lies is outvoted (RFC 5905 §11.2.1).
+pub const TIME_SERVERS_MAX: usize = 4;
+/// Most characters of a common name (X.520, ub-common-name).
+pub const COMMON_NAME_CHARS_MAX: usize = 64;
+
+/// One setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name for ever, in files, prompts and records.
+    pub id: &'static str,
+    /// What a prompt calls it.
+    pub title: &'static str,
+    /// What `?` says at the prompt: what it does, and what may be entered.
+    pub help: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// What holds while nothing is set; `None` where nothing sensible could.
+    pub default: Option<&'static str>,
+    /// Whose it is.
+    pub scope: Scope,
+}
+
+/// Whose a setting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Each node has its own.
+    Node,
+    /// All nodes share one.
+    Cluster,
+}
+
+/// What values a setting takes. *May be empty* means that `none` is understood too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One label of a host name (RFC 1123 §2.1), in lower case.
+    HostLabel,
+    /// Labels joined by dots, in lower case; may be empty.
+    DnsSuffix,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// IPv4 address of a host with its prefix length, `192.0.2.10/24`.
+    Interface4,
+    /// IPv4 address of another host; may be empty.
+    Gateway4,
+    /// VLAN identifier 1 to 4094 (IEEE 802.1Q §9.6); may be empty.
+    Vlan,
+    /// IPv6 address of a host with its prefix length, `2001:db8::10/64`.
+    Interface6,
+    /// IPv6 address of another host; may be empty.
+    Gateway6,
+    /// Up to [`RESOLVERS_MAX`] addresses, joined by `, `; may be empty.
+    Resolvers,
+    /// Name of a zone of the tz database, or `UTC`.
+    TimeZone,
+    /// Up to [`TIME_SERVERS_MAX`] host names or addresses, joined by `, `; may be empty.
+    TimeServers,
+    /// Address and port on which a service listens.
+    Listener,
+    /// Common name of a certificate authority; may be empty.
+    CommonName,
+}
+
+/// A setting and what it is to be.
+///
+/// *Warning:* stored in the Raft log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingValue {
+    /// Which.
+    pub id: String,
+    /// In canonical form ([`Setting::check`]).
+    pub value: String,
+}
+
+/// Every setting, in the order in which the first-run dialogue asks.
+pub const TABLE: &[Setting] = &[
+    Setting {
+        id: "hostname",
+        title: "Host name",
+        help: "Name of this node, one label: letters, digits and hyphens, at most 63.\n\
+               With the domain it is the fully qualified name in certificates.\n\
+               Example: keys-1",
+        kind: Kind::HostLabel,
+        default: Some("strongroom"),
+        scope: Scope::Node,
+    },
+    Setting {
+        id: "domain",
+        title: "DNS domain",
+        help: "Domain of this node; host name and domain together are its full name.\n\
+               Example: example.org; none leaves it empty.",
+        kind: Kind::DnsSuffix,
+        default: Some(""),
+        scope: Scope::Node,
+    },
+    ipv4("eth0.ipv4", "dhcp"),
+    address4("eth0.address"),
+    gateway4("eth0.gateway"),
+    vlan("eth0.vlan"),
+    ipv6("eth0.ipv6"),
+    address6("eth0.ipv6.address"),
+    gateway6("eth0.ipv6.gateway"),
+    ipv4("eth1.ipv4", "off"),
+    address4("eth1.address"),
+    gateway4("eth1.gateway"),
+    vlan("eth1.vlan"),
+    ipv6("eth1.ipv6"),
+    address6("eth1.ipv6.address"),
+    gateway6("eth1.ipv6.gateway"),
+    Setting {
+        id: "outgoing",
+        title: "Outgoing interface",
+        help: "The interface whose gateway is the default route. The gateway of the other one\n\
+               serves answers to what came in there.\n\
+               eth0 or eth1",
+        kind: Kind::Choice(&["eth0", "eth1"]),
+        default: Some("eth0"),
+        scope: Scope::Node,
+    },
+    Setting {
+        id: "dns",
+        title: "DNS servers",
+        help: "Up to three addresses, with commas or spaces between them.\n\
+               Empty: those that DHCP gives, if any. none leaves it empty.\n\
+               Example: 192.0.2.53, 2001:db8::53",
+        kind: Kind::Resolvers,
+        default: Some(""),
+        scope: Scope::Node,
+    },
+    Setting {
+        id: "timezone",
+        title: "Time zone",
+        help: "Zone in which the console shows times; records and logs are in UTC always.\n\
+               Area/City as in the tz database, or UTC. Example: Europe/Berlin",
+        kind: Kind::TimeZone,
+        default: Some("UTC"),
+        scope: Scope::Node,
+    },
+    Setting {
+        id: "ntp",
+        title: "Time servers (NTP)",
+        help: "Up to four host names or addresses, with commas or spaces between them.\n\
+               Empty: the clock of the machine is trusted. none leaves it empty.\n\
+               Example: ntp1.example.org, 192.0.2.123",
+        kind: Kind::TimeServers,
+        default: Some(""),
+        scope: Scope::Node,
+    },
+    Setting {
+        id: "approved",
+        title: "Approved algorithms only",
+        help: "yes refuses every algorithm that FIPS 140-3 does not approve, on all nodes.\n\
+               yes or no",
+        kind: Kind::Choice(&["yes", "no"]),
+        default: Some("no"),
+        scope: Scope::Cluster,
+    },
+    listener("kmip.listen", "KMIP listens on", "0.0.0.0:5696"),
+    listener("web.listen", "Web and REST listen on", "0.0.0.0:9443"),
+    listener("cluster.listen", "Other nodes are heard on", "0.0.0.0:9001"),
+    Setting {
+        id: "ca.subject",
+        title: "Name of the Local CA",
+        help: "Common name of the authority that issues the certificates of clients, at most 64\n\
+               characters. Empty: made from the identity of the cluster. none leaves it empty.\n\
+               Example: Example Ltd key management CA",
+        kind: Kind::CommonName,
+        default: Some(""),
+        scope: Scope::Cluster,
+    },
+];
+
+const fn ipv4(id: &'static str, default: &'static str) -> Setting {
+    Setting {
+        id,
+        title: "IPv4",
+        help: "How this interface gets its IPv4 address: dhcp asks a server, static takes what\n\
+               is entered next, off has none.\n\
+               dhcp, static or off",
+        kind: Kind::Choice(&["dhcp", "static", "off"]),
+        default: Some(default),
+        scope: Scope::Node,
+    }
+}
+
+const fn address4(id: &'static str) -> Setting {
+    Setting {
+        id,
+        title: "IPv4 address and prefix length",
+        help: "Address of this node with the length of the network prefix (1 to 30) or the mask.\n\
+               Example: 192.0.2.10/24, or 192.0.2.10 255.255.255.0",
+        kind: Kind::Interface4,
+        default: None,
+        scope: Scope::Node,
+    }
+}
+
+const fn gateway4(id: &'static str) -> Setting {
+    Setting {
+        id,
+        title: "IPv4 gateway",
+        help: "Router of the network of this interface; none when there is none.\n\
+               Example: 192.0.2.1",
+        kind: Kind::Gateway4,
+        default: Some(""),
+        scope: Scope::Node,
+    }
+}
+
+const fn vlan(id: &'static str) -> Setting {
+    Setting {
+        id,
+        title: "VLAN",
+        help: "Number of the tagged VLAN, 1 to 4094; none for untagged frames.\n\
+               Example: 120",
+        kind: Kind::Vlan,
+        default: Some(""),
+        scope: Scope::Node,
+    }
+}
+
+const fn ipv6(id: &'static str) -> Setting {
+    Setting {
+        id,
+        title: "IPv6",
+        help: "How this interface gets its IPv6 address: auto listens to routers, static takes\n\
+               what is entered next, off has none.\n\
+               off, auto or static",
+        kind: Kind::Choice(&["off", "auto", "static"]),
+        default: Some("off"),
+        scope: Scope::Node,
+    }
+}
+
+const fn address6(id: &'static str) -> Setting {
+    Setting {
+        id,
+        title: "IPv6 address and prefix length",
+        help: "Address of this node with the length of the network prefix (1 to 127).\n\
+               Example: 2001:db8::10/64",
+        kind: Kind::Interface6,
+        default: None,
+        scope: Scope::Node,
+    }
+}
+
+const fn gateway6(id: &'static str) -> Setting {
+    Setting {
+        id,
+        title: "IPv6 gateway",
+        help: "Router of the network of this interface; none when there is none.\n\
+               Example: 2001:db8::1, or fe80::1",
+        kind: Kind::Gateway6,
+        default: Some(""),
+        scope: Scope::Node,
+    }
+}
+
+const fn listener(id: &'static str, title: &'static str, default: &'static str) -> Setting {
+    Setting {
+        id,
+        title,
+        help: "Address and port. 0.0.0.0 is every IPv4 address of this node, [::] every address.\n\
+               Example: 192.0.2.10:5696, or [2001:db8::10]:5696",
+        kind: Kind::Listener,
+        default: Some(default),
+        scope: Scope::Node,
+    }
+}
+
+/// The setting of an id.
+pub fn find(id: &str) -> Option<&'static Setting> {
+    TABLE.iter().find(|setting| setting.id == id)
+}
+
+/// The parts of a canonical value that lists several.
+pub fn items(value: &str) -> impl Iterator<Item = &str> {
+    value.split(", ").filter(|item| !item.is_empty())
+}
+
+impl Setting {
+    /// The canonical form of a value.
+    ///
+    /// # Errors
+    /// What is wrong with it and what is expected, with an example: one line for people, without
+    /// the id.
+    pub fn check(&self, value: &str) -> Result<String, String> {
+        canonical::check(self.kind, value)
+    }
+}
+
+/// Checks values that must fit each other; each alone was checked before. `get` gives the value of
+/// an id, or its default.
+///
+/// # Errors
+/// The id at fault and what is wrong: one line for people.
+pub fn check_together<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<(), String> {
+    let value = |id: &str| get(id).unwrap_or_default();
+    for [mode, address, gateway] in [
+        ["eth0.ipv4", "eth0.address", "eth0.gateway"],
+        ["eth0.ipv6", "eth0.ipv6.address", "eth0.ipv6.gateway"],
+        ["eth1.ipv4", "eth1.address", "eth1.gateway"],
+        ["eth1.ipv6", "eth1.ipv6.address", "eth1.ipv6.gateway"],
+    ] {
+        if value(mode) != "static" {
+            continue;
+        }
+        if value(address).is_empty() {
+            return Err(format!("{address}: {mode} is static and needs an address"));
+        }
+        fits_network(value(gateway), value(address)).map_err(|why| format!("{gateway}: {why}"))?;
+    }
+    let is_off = |nic: &str| {
+        let off = |family: &str| value(&format!("{nic}.{family}")) == "off";
+        off("ipv4") && off("ipv6")
+    };
+    let outgoing = value("outgoing");
+    if is_off(outgoing) && !(is_off("eth0") && is_off("eth1")) {
+        return Err(format!("outgoing: {outgoing} is off; choose the other one"));
+    }
+    check_listeners(["kmip.listen", "web.listen", "cluster.listen"], value)
+}
+
+/// Two services cannot listen on one port of one address.
+fn check_listeners<'a>(ids: [&str; 3], value: impl Fn(&str) -> &'a str) -> Result<(), String> {
+    let [kmip, web, cluster] = ids;
+    for (one, other) in [(kmip, web), (kmip, cluster), (web, cluster)] {
+        let (a, b) = (value(one), value(other));
+        if Network::listeners_meet(a, b) {
+            return Err(format!(
+                "{other}: {b} is taken by {one} ({a}); choose another port or address"
+            ));
+        }
+    }
+    Ok(())
+}
