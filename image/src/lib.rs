@@ -1,1 +1,24 @@
-//! Turns a profile into a disk image.
+//! Turns a profile into the artifacts of one image.
+//!
+//! Read `build.rs` first: it is the list of steps, from Debian packages to a signed disk. Nothing
+//! here runs a program that goes into the image, and nothing needs root or a loop device.
+//! Two builds from the same commit, lock and keys give the same bytes.
+
+pub mod archive;
+mod build;
+pub mod cpio;
+pub mod disk;
+mod fault;
+mod hash;
+pub mod kernel;
+pub mod libraries;
+pub mod profile;
+pub mod programs;
+pub mod root;
+mod tool;
+pub mod tree;
+pub mod verity;
+
+pub use build::{Built, Options, build};
+pub use fault::Fault;
+pub use hash::of_file as sha256_of_file;

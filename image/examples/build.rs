@@ -1,0 +1,30 @@
+//! Builds an image without the rest of the development jobs: `cargo run -p image --example build
+//! -- PROFILE FOLDER [PROGRAMS]`. `cargo xtask image build` is the same with options and help.
+#![allow(clippy::print_stdout, reason = "a program for a terminal")]
+
+use image::{Fault, Options, build};
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Fault> {
+    let mut words = std::env::args().skip(1);
+    let profile = words.next().unwrap_or_else(|| "virt".to_owned());
+    let output = words.next().map(PathBuf::from);
+    let programs = words.next().map(PathBuf::from);
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = here.parent().unwrap_or(here).to_owned();
+    let built = build(&Options {
+        target: workspace.join("target"),
+        workspace,
+        profile,
+        output,
+        programs,
+        update_lock: std::env::var_os("UPDATE_LOCK").is_some(),
+        progress: &|line| println!("{line}"),
+    })?;
+    println!(
+        "{} with root hash {}",
+        built.folder.display(),
+        built.root_hash
+    );
+    Ok(())
+}
