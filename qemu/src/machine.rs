@@ -296,9 +296,11 @@ impl Builder {
         let mut command = Command::new(crate::QEMU);
         command.args(&options.0);
         let mut qemu = Child::start(command, crate::QEMU_PACKAGE, &folder.join("said"))?;
-        let qmp = Arc::new(Qmp::new(qemu.connect(&control_socket, START_MAX)?)?);
-        let line = qemu.connect(&serial_socket, START_MAX)?;
-        let serial = Serial::new(line, serial_socket, log, Arc::clone(&qmp))?;
+        let connected = connect(&mut qemu, &control_socket, serial_socket, log);
+        let (qmp, serial) = match connected {
+            Ok(lines) => lines,
+            Err(fault) => return Err(clearer(&mut qemu, fault)),
+        };
         let mut machine = Machine {
             qemu,
             tpm,
@@ -308,14 +310,48 @@ impl Builder {
             ended: None,
             work,
         };
+        match self.set_going(&mut machine) {
+            Ok(()) => Ok(machine),
+            Err(fault) => Err(clearer(&mut machine.qemu, fault)),
+        }
+    }
+
+    /// What is left to do once the lines are connected.
+    fn set_going(&self, machine: &mut Machine) -> Result<(), Fault> {
         if self.saved.is_some() {
             machine.wait_migrated("machine to resume", RESUME_MAX)?;
         }
         if self.nics.iter().any(crate::network::Nic::forwards) {
             machine.learn_forwards()?;
         }
-        machine.cont()?;
-        Ok(machine)
+        machine.cont()
+    }
+}
+
+fn connect(
+    qemu: &mut Child,
+    control_socket: &Path,
+    serial_socket: PathBuf,
+    log: PathBuf,
+) -> Result<(Arc<Qmp>, Serial), Fault> {
+    let qmp = Arc::new(Qmp::new(qemu.connect(control_socket, START_MAX)?)?);
+    let line = qemu.connect(&serial_socket, START_MAX)?;
+    let serial = Serial::new(line, serial_socket, log, Arc::clone(&qmp))?;
+    Ok((qmp, serial))
+}
+
+/// How long QEMU may take to end after it has closed its sockets.
+const GOING_MAX: Duration = Duration::from_secs(2);
+
+/// The fault of a machine that did not start: that QEMU ended, and why, says more than that a
+/// connection closed.
+fn clearer(qemu: &mut Child, fault: Fault) -> Fault {
+    if matches!(fault, Fault::Ended { .. } | Fault::Deadline { .. }) {
+        return fault;
+    }
+    match qemu.wait(GOING_MAX) {
+        Some(status) => qemu.ended_early(status, "the machine to start"),
+        None => fault,
     }
 }
 

@@ -336,3 +336,154 @@ fn chance(seed: u64, (from, to): (usize, usize), frame: u64) -> u64 {
     let pair = (from as u64) << 32 | to as u64;
     mix(mix(mix(0, seed), pair), frame)
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test without its sockets has to fail"
+)]
+mod tests {
+    use super::*;
+
+    /// How long a frame may take that is to come, and that is not to come.
+    const SOON: Duration = Duration::from_secs(10);
+    const NEVER: Duration = Duration::from_millis(150);
+
+    /// A machine's end of a leg.
+    struct Card {
+        leg: Leg,
+        socket: UnixDatagram,
+    }
+
+    impl Card {
+        fn new(switch: &Switch) -> Self {
+            let leg = switch.leg().unwrap();
+            let socket = UnixDatagram::bind(leg.machine_socket()).unwrap();
+            Self { leg, socket }
+        }
+
+        /// Sends a frame with two addresses and a number.
+        fn send(&self, to: u8, from: u8, number: u8) {
+            let mut frame = vec![to; 6];
+            frame.extend([from; 6]);
+            frame.push(number);
+            let to = self.leg.switch_socket();
+            self.socket.send_to(&frame, to).unwrap();
+        }
+
+        /// The number of the next frame, if one comes.
+        fn receive(&self, within: Duration) -> Option<u8> {
+            let mut buffer = [0; 64];
+            self.socket.set_read_timeout(Some(within)).unwrap();
+            let length = self.socket.recv(&mut buffer).ok()?;
+            assert_eq!(length, 13);
+            Some(buffer[12])
+        }
+    }
+
+    const ALL: u8 = 0xff;
+
+    #[test]
+    fn frames_go_where_their_address_was_seen() {
+        let switch = Switch::new(0).unwrap();
+        let [a, b, c] = [(); 3].map(|()| Card::new(&switch));
+        a.send(ALL, 0xa, 1);
+        assert_eq!(b.receive(SOON), Some(1));
+        assert_eq!(c.receive(SOON), Some(1));
+        b.send(0xa, 0xb, 2);
+        assert_eq!(a.receive(SOON), Some(2));
+        assert_eq!(
+            c.receive(NEVER),
+            None,
+            "a frame for A is none of C's business"
+        );
+        assert_eq!(a.receive(NEVER), None, "nobody hears himself");
+    }
+
+    #[test]
+    fn wires_are_cut_one_way_and_heal() {
+        let switch = Switch::new(0).unwrap();
+        let [a, b, c] = [(); 3].map(|()| Card::new(&switch));
+        switch.cut(&a.leg, &b.leg);
+        a.send(ALL, 0xa, 1);
+        assert_eq!(c.receive(SOON), Some(1));
+        assert_eq!(b.receive(NEVER), None);
+        b.send(0xa, 0xb, 2);
+        assert_eq!(a.receive(SOON), Some(2));
+        let count = switch.count(&a.leg, &b.leg);
+        assert_eq!(count, Count { passed: 0, lost: 1 });
+        switch.cut_both_ways(&a.leg, &b.leg);
+        b.send(0xa, 0xb, 3);
+        assert_eq!(a.receive(NEVER), None);
+        switch.heal();
+        b.send(0xa, 0xb, 4);
+        assert_eq!(a.receive(SOON), Some(4));
+    }
+
+    /// The frames out of a hundred that get through.
+    fn survivors(seed: u64, wire: Wire) -> Vec<u8> {
+        let switch = Switch::new(seed).unwrap();
+        let [a, b] = [(); 2].map(|()| Card::new(&switch));
+        switch.wire(&a.leg, &b.leg, wire);
+        let mut received = Vec::new();
+        for number in 0..100 {
+            a.send(ALL, 0xa, number);
+            // One at a time: a socket holds few datagrams.
+            while switch.shared.lock().seen.values().sum::<u64>() <= u64::from(number) {
+                thread::sleep(Duration::from_micros(200));
+            }
+            while let Some(number) = b.receive(Duration::from_millis(1)) {
+                received.push(number);
+            }
+        }
+        received
+    }
+
+    #[test]
+    fn same_seed_loses_and_doubles_the_same_frames() {
+        let lossy = Wire {
+            lost_per_thousand: 300,
+            ..Wire::default()
+        };
+        let first = survivors(1, lossy);
+        assert_eq!(first, survivors(1, lossy));
+        assert_ne!(first, survivors(2, lossy));
+        assert!((50..90).contains(&first.len()), "{} of 100", first.len());
+        let doubling = Wire {
+            doubled_per_thousand: 300,
+            ..Wire::default()
+        };
+        let count = survivors(1, doubling).len();
+        assert!((110..150).contains(&count), "{count} of 100");
+    }
+
+    #[test]
+    fn delayed_frames_come_late_and_in_order() {
+        let switch = Switch::new(0).unwrap();
+        let [a, b] = [(); 2].map(|()| Card::new(&switch));
+        let delay = Duration::from_millis(200);
+        let slow = Wire {
+            delay,
+            ..Wire::default()
+        };
+        switch.wire(&a.leg, &b.leg, slow);
+        let begin = Instant::now();
+        a.send(ALL, 0xa, 1);
+        a.send(ALL, 0xa, 2);
+        assert_eq!(b.receive(SOON), Some(1));
+        assert!(begin.elapsed() >= delay);
+        assert_eq!(b.receive(SOON), Some(2));
+    }
+
+    #[test]
+    fn machine_that_is_off_loses_frames_and_nobody_waits() {
+        let switch = Switch::new(0).unwrap();
+        let [a, b] = [(); 2].map(|()| Card::new(&switch));
+        let off = switch.leg().unwrap();
+        a.send(ALL, 0xa, 1);
+        assert_eq!(b.receive(SOON), Some(1));
+        assert_eq!(switch.count(&a.leg, &off), Count { passed: 0, lost: 1 });
+    }
+}
