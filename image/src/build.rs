@@ -2,11 +2,14 @@
 
 use crate::archive::{Lock, Unpacked};
 use crate::kernel::Kernel;
-use crate::profile::Profile;
+use crate::keys::Keys;
+use crate::manifest::Manifest;
+use crate::profile::{Content, Profile};
 use crate::programs::Programs;
 use crate::tool::Tool;
+use crate::tree::{Node, Origin};
 use crate::verity::Root;
-use crate::{Fault, cpio, disk, fault, root, tree};
+use crate::{Fault, bill, cpio, disk, esp, fault, root, tree, uki};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -39,8 +42,11 @@ pub struct Options<'a> {
     pub target: PathBuf,
     /// Where artifacts go instead.
     pub output: Option<PathBuf>,
-    /// A folder with `strongroom`, `strongroom-network` and `strongroom-time`, built already.
+    /// A folder with `init` (static), `strongroom`, `strongroom-network` and `strongroom-time`,
+    /// built already.
     pub programs: Option<PathBuf>,
+    /// Where the keys of Secure Boot are; `image/keys` in `target` unless said otherwise.
+    pub keys: Option<PathBuf>,
     /// Take the newest packages of the archive and write them to the lock.
     pub update_lock: bool,
     /// Is told of every step as it begins.
@@ -123,30 +129,132 @@ pub fn build(options: &Options<'_>) -> Result<Built, Fault> {
     progress.step("kernel and modules");
     let kernel = Kernel::take(name, &profile, &packages, &work)?;
     progress.step("root file system");
-    let files = root::root(name, &profile, &programs, &packages, &options.workspace)?;
-    let erofs = folder.join("root.erofs");
-    let top = Root::make(&files, &work.join("root"), &erofs, seconds)?;
-    progress.step("initramfs");
+    let mut files = root::root(name, &profile, &programs, &packages, &options.workspace)?;
     let initramfs = root::initramfs(&programs, &kernel)?;
+    let trees = [("initramfs:", &initramfs), ("root:", &files)];
+    let bill = bill::make(&trees, &packages, &options.workspace, name)?;
+    let bill = format!("{bill:#}\n");
+    let inside = Node::Data(bill.clone().into_bytes());
+    files.put(
+        "usr/share/doc/strongroom/sbom.json",
+        inside,
+        &Origin::Ours("image"),
+    )?;
+    put(&folder.join("sbom.json"), bill.as_bytes())?;
+    let top = Root::make(
+        &files,
+        &work.join("root"),
+        &folder.join("root.erofs"),
+        seconds,
+    )?;
+    progress.step("initramfs");
     initrd(&cpio::archive(&initramfs, seconds)?, &folder)?;
-    let words = command_line(&profile, &top);
-    for (file, bytes) in [
-        ("kernel", kernel.bytes.as_slice()),
-        ("cmdline", words.as_bytes()),
-    ] {
-        let path = folder.join(file);
-        fs::write(&path, bytes).map_err(fault::file("write", &path))?;
-    }
+    put(&folder.join("kernel"), &kernel.bytes)?;
+    put(
+        &folder.join("cmdline"),
+        command_line(&profile, &top).as_bytes(),
+    )?;
+    let place = Place {
+        room: &room,
+        folder: &folder,
+        work: &work,
+        seconds,
+    };
+    progress.step("unified kernel image, signed");
+    unify(options, &place, &profile, &kernel, &packages)?;
     progress.step("disk");
-    let esp = work.join("esp");
-    fs::write(&esp, b"").map_err(fault::file("write", &esp))?;
-    disk::write(&profile, &folder.join("disk.raw"), &esp, &erofs)?;
+    let (disk, esp) = (folder.join("disk.raw"), work.join("esp"));
+    disk::write(&profile, &disk, &esp, &folder.join("root.erofs"))?;
+    progress.step("disk as .zst and .qcow2");
+    pack(&disk, &folder)?;
     tree::remove(&work)?;
+    progress.step("checksums");
+    let whole = (&top, &files);
+    Manifest::describe(&folder, &options.workspace, name, &kernel, whole, &packages)?
+        .write(&folder)?;
     progress.step("done");
     Ok(Built {
         folder,
         root_hash: top.hash,
     })
+}
+
+/// Where a build happens, and the date it gives to everything.
+struct Place<'a> {
+    room: &'a Path,
+    folder: &'a Path,
+    work: &'a Path,
+    seconds: u64,
+}
+
+/// Writes `bytes` to `path`.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    fs::write(path, bytes).map_err(fault::file("write", path))
+}
+
+/// Makes the unified kernel image, signs it and the boot loader, and puts both on the EFI system
+/// partition, beside what a machine in set-up mode needs to enrol our keys.
+fn unify(
+    options: &Options<'_>,
+    place: &Place<'_>,
+    profile: &Profile,
+    kernel: &Kernel,
+    packages: &Unpacked,
+) -> Result<(), Fault> {
+    let Place {
+        folder,
+        work,
+        seconds,
+        ..
+    } = *place;
+    let words = folder.join("cmdline");
+    let words = fs::read_to_string(&words).map_err(fault::file("read", &words))?;
+    let boot = packages.folder(&profile.boot_package)?;
+    let parts = uki::Parts {
+        boot,
+        release: &root::os_release(&options.profile),
+        uname: &kernel.release,
+        words: &words,
+        initrd: &folder.join("initrd"),
+        kernel: &folder.join("kernel"),
+    };
+    let unsigned = folder.join("strongroom.unsigned.efi");
+    uki::make(&parts, &unsigned, work)?;
+    let keys = options
+        .keys
+        .clone()
+        .unwrap_or_else(|| place.room.join("keys"));
+    let keys = Keys::open(&keys)?;
+    let signed = folder.join("strongroom.efi");
+    keys.sign(&unsigned, &signed, seconds)?;
+    let (plain, loader) = (work.join("loader"), folder.join("systemd-boot.efi"));
+    uki::take_loader(boot, &plain)?;
+    keys.sign(&plain, &loader, seconds)?;
+    keys.enrolment(&folder.join("enrol"), work, seconds)?;
+    let settings = work.join("loader.conf");
+    put(&settings, esp::LOADER_SETTINGS.as_bytes())?;
+    let entry = format!("EFI/Linux/strongroom-{}.efi", env!("CARGO_PKG_VERSION"));
+    let files = [
+        (esp::LOADER_PATH, loader.as_path()),
+        (esp::REMOVABLE_PATH, loader.as_path()),
+        ("loader/loader.conf", settings.as_path()),
+        (entry.as_str(), signed.as_path()),
+    ];
+    let partition = profile.partitions.iter().find(|p| p.holds == Content::Esp);
+    let mebibytes = partition.map_or(0, |p| p.mebibytes);
+    esp::make(&work.join("esp"), mebibytes, &files, seconds)
+}
+
+/// Writes the disk in the two forms that it travels in.
+fn pack(disk: &Path, folder: &Path) -> Result<(), Fault> {
+    let zstd = Tool::new("zstd", "zstd").args(["-6", "--single-thread", "--quiet", "-o"]);
+    zstd.arg(folder.join("disk.raw.zst")).arg(disk).run()?;
+    let convert = Tool::new("qemu-img", "qemu-utils").args(["convert", "-c", "-f", "raw"]);
+    convert
+        .args(["-O", "qcow2"])
+        .arg(disk)
+        .arg(folder.join("disk.qcow2"))
+        .run()
 }
 
 /// The lock as it is, or as the archive has it now.

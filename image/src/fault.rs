@@ -133,6 +133,14 @@ pub enum Fault {
         /// The room for it in bytes.
         limit: u64,
     },
+    /// The keys of Secure Boot are not in order.
+    #[error("the folder of keys {}: {reason}", folder.display())]
+    Keys {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A rule about what may be in an image is broken.
     #[error("/{path} may not be in the image: {reason}")]
     Forbidden {

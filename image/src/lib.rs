@@ -5,18 +5,23 @@
 //! Two builds from the same commit, lock and keys give the same bytes.
 
 pub mod archive;
+pub mod bill;
 mod build;
 pub mod cpio;
 pub mod disk;
+pub mod esp;
 mod fault;
 mod hash;
 pub mod kernel;
+pub mod keys;
 pub mod libraries;
+pub mod manifest;
 pub mod profile;
 pub mod programs;
 pub mod root;
 mod tool;
 pub mod tree;
+pub mod uki;
 pub mod verity;
 
 pub use build::{Built, Options, build};

@@ -38,6 +38,22 @@ fn needs(name: &str, bytes: &[u8]) -> Result<Needs, Fault> {
     })
 }
 
+/// Refuses a program that needs a library or a dynamic linker.
+///
+/// # Errors
+/// When it does, or is no program.
+pub fn refuse_dynamic(name: &str, bytes: &[u8]) -> Result<(), Fault> {
+    let wanted = needs(name, bytes)?;
+    if wanted == Needs::default() {
+        return Ok(());
+    }
+    let reason = format!("it has to be static, but asks for {wanted:?}");
+    Err(Fault::Program {
+        file: name.to_owned(),
+        reason,
+    })
+}
+
 /// Puts every library that a file of `tree` needs, directly or through another one, into it.
 ///
 /// # Errors
@@ -130,6 +146,7 @@ mod tests {
             "{found:?}"
         );
         assert_eq!(found.linker.as_deref(), Some("/lib64/ld-linux-x86-64.so.2"));
+        assert!(refuse_dynamic("own", &own).is_err());
     }
 
     #[test]

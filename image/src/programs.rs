@@ -2,7 +2,7 @@
 
 use crate::tool::Tool;
 use crate::tree::{Node, Origin, Tree};
-use crate::{Fault, fault};
+use crate::{Fault, fault, libraries};
 use std::fs;
 use std::path::Path;
 
@@ -28,11 +28,11 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds PID 1, and the services too unless they are in the folder `built`. `cargo` is the
-    /// folder that PID 1 is built in, `target` that of the services, `work` one for copies.
+    /// Builds all programs, unless the folder `built` holds them. `cargo` is the folder that PID 1
+    /// is built in, `target` that of the services, `work` one for copies.
     ///
     /// # Errors
-    /// When cargo fails or a program is not in `built`.
+    /// When cargo fails, a program is not in `built`, or PID 1 is not static.
     pub fn gather(
         workspace: &Path,
         built: Option<&Path>,
@@ -51,10 +51,10 @@ impl Programs {
                 .without_env("CARGO_ENCODED_RUSTFLAGS");
             tool.env("SOURCE_DATE_EPOCH", seconds.to_string())
         };
-        let init = build().args(["--package=init", "--target", TARGET, "--target-dir"]);
-        init.arg(cargo).env("RUSTFLAGS", INIT_FLAGS).run()?;
-        let init = stripped(&cargo.join(TARGET).join("release/init"), work)?;
+        let init = cargo.join(TARGET).join("release");
         if built.is_none() {
+            let pid_1 = build().args(["--package=init", "--target", TARGET, "--target-dir"]);
+            pid_1.arg(cargo).env("RUSTFLAGS", INIT_FLAGS).run()?;
             let packages = [
                 "--package=server",
                 "--package=network",
@@ -63,6 +63,8 @@ impl Programs {
             ];
             build().args(packages).arg(target).run()?;
         }
+        let init = stripped(&built.unwrap_or(&init).join("init"), work)?;
+        libraries::refuse_dynamic("init", &init)?;
         let release = target.join("release");
         let folder = built.unwrap_or(&release);
         let services = SERVICES.map(|(name, _)| stripped(&folder.join(name), work));
