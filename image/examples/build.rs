@@ -25,7 +25,11 @@ fn main() -> ExitCode {
     });
     match outcome {
         Ok(built) => {
-            println!("{} with root hash {}", built.folder.display(), built.root_hash);
+            println!(
+                "{} with root hash {}",
+                built.folder.display(),
+                built.root_hash
+            );
             ExitCode::SUCCESS
         }
         Err(fault) => {

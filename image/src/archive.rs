@@ -302,6 +302,10 @@ fn fetch(locked: &Locked, offered: Option<&Locked>, cache: &Path) -> Result<Path
 #[cfg(test)]
 mod tests {
     //! The lock's form, and packages that are not what the lock says.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     fn package() -> Locked {

@@ -150,6 +150,10 @@ fn name_and_version(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     //! What the bill knows of crates.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     #[test]

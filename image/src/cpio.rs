@@ -71,6 +71,11 @@ fn pad(out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     //! What we write, cpio(1) reads.
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
     use crate::tool::Tool;
     use crate::tree::Origin;

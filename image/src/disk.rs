@@ -122,6 +122,10 @@ fn copy_into(from: &Path, to: &Path, begin: u64) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     //! The table that sfdisk makes of ours, and what is in the partitions.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
     use std::os::unix::fs::MetadataExt as _;
     use std::path::PathBuf;

@@ -71,6 +71,10 @@ pub fn read(image: &Path, path: &str, target: &Path) -> Result<Vec<u8>, Fault> {
 #[cfg(test)]
 mod tests {
     //! The same files give the same bytes, at whatever time.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
     use crate::hash;
 

@@ -212,6 +212,10 @@ fn reduced<'a>(
 #[cfg(test)]
 mod tests {
     //! The closure of an allow-list.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     fn module(name: &str) -> Module {

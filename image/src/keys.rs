@@ -178,6 +178,10 @@ fn date(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     //! Keys are made once, kept private, and missing ones are not replaced silently.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     #[test]

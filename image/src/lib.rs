@@ -18,6 +18,7 @@ pub mod libraries;
 pub mod manifest;
 pub mod profile;
 pub mod programs;
+pub mod report;
 pub mod root;
 mod tool;
 pub mod tree;

@@ -135,6 +135,10 @@ fn follow(root: &Path, path: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     //! Reads this very test program, and files that are none.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     #[test]

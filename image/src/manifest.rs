@@ -126,6 +126,29 @@ impl Manifest {
     }
 }
 
+/// Names of the files that are not the same, byte for byte, in two folders of artifacts, or are in
+/// one of them only. Records of boots do not count.
+///
+/// # Errors
+/// When a file cannot be read, or there are no artifacts.
+pub fn differences(one: &Path, other: &Path) -> Result<Vec<String>, Fault> {
+    // Reading the manifest first makes sure that this is a folder of artifacts at all.
+    let mut found = BTreeMap::new();
+    for folder in [one, other] {
+        Manifest::read(folder)?;
+        for Artifact { name, sha256, .. } in artifacts(folder)? {
+            found.entry(name).or_insert_with(Vec::new).push(sha256);
+        }
+    }
+    found.remove(crate::report::BOOT);
+    let differ = |sums: &[String]| sums.len() != 2 || sums.first() != sums.last();
+    Ok(found
+        .into_iter()
+        .filter(|(_, sums)| differ(sums))
+        .map(|(name, _)| name)
+        .collect())
+}
+
 /// All files in `folder`, with those in its folders, sorted by name.
 fn artifacts(folder: &Path) -> Result<Vec<Artifact>, Fault> {
     let mut found = Vec::new();
@@ -174,14 +197,16 @@ fn clean_commit(workspace: &Path) -> Result<Option<String>, Fault> {
 #[cfg(test)]
 mod tests {
     //! The list is what sha256sum(1) reads.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
-    #[test]
-    fn sums_verify_and_the_manifest_reads_back() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("enrol")).unwrap();
-        fs::write(folder.path().join("enrol/PK.cer"), b"certificate").unwrap();
-        fs::write(folder.path().join("kernel"), b"kernel").unwrap();
+    fn sample(folder: &Path) -> Manifest {
+        fs::create_dir(folder.join("enrol")).unwrap();
+        fs::write(folder.join("enrol/PK.cer"), b"certificate").unwrap();
+        fs::write(folder.join("kernel"), b"kernel").unwrap();
         let manifest = Manifest {
             version: "1".to_owned(),
             profile: "virt".to_owned(),
@@ -192,9 +217,30 @@ mod tests {
             largest_files: vec![("usr/bin/strongroom".to_owned(), 1)],
             modules: BTreeMap::new(),
             packages: Vec::new(),
-            artifacts: artifacts(folder.path()).unwrap(),
+            artifacts: artifacts(folder).unwrap(),
         };
-        manifest.write(folder.path()).unwrap();
+        manifest.write(folder).unwrap();
+        manifest
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for folder in [&one, &other] {
+            sample(folder.path());
+        }
+        let compared = || differences(one.path(), other.path()).unwrap();
+        assert!(compared().is_empty());
+        fs::write(one.path().join("more"), b"").unwrap();
+        fs::write(other.path().join("kernel"), b"Kernel").unwrap();
+        assert_eq!(compared(), ["kernel", "more"]);
+        assert!(differences(one.path(), Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn sums_verify_and_the_manifest_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = sample(folder.path());
         let check = || {
             let sum = Tool::new("sha256sum", "coreutils").args(["--check", "--strict", SUMS]);
             sum.inside(folder.path()).run()

@@ -172,6 +172,10 @@ pub(crate) fn malformed(path: &Path, error: &toml::de::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     //! The shipped profiles are understood; mistakes in a profile are named.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     fn shipped() -> PathBuf {

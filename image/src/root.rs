@@ -223,6 +223,10 @@ pub fn check(tree: &Tree) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     //! What may not be in an image.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     fn verdict(path: &str, node: Node) -> Result<(), Fault> {

@@ -173,6 +173,10 @@ fn make_writable(folder: &Path) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     //! What a tree refuses and what it writes.
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     fn ours() -> Origin {

@@ -122,6 +122,11 @@ fn zero(bytes: &mut [u8]) -> Option<()> {
 #[cfg(test)]
 mod tests {
     //! Headers that are none.
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
 
     #[test]

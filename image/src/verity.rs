@@ -115,6 +115,11 @@ fn format(image: &Path, data_blocks: u64, salt: &str) -> Result<String, Fault> {
 #[cfg(test)]
 mod tests {
     //! The same files give the same bytes, and the tree notices a flipped bit.
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test that meets the unexpected has failed"
+    )]
     use super::*;
     use crate::tree::{Node, Origin};
     use std::path::PathBuf;

@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod fuzz;
+mod image;
 mod sim;
 mod step;
 mod storm;
@@ -43,6 +44,9 @@ enum Job {
         #[arg(long, default_value_t = fuzz::SMOKE_SECONDS)]
         seconds: u32,
     },
+    /// Builds the image of the appliance, or prints what is in it.
+    #[command(subcommand)]
+    Image(image::Job),
     /// Simulates clusters in one thread, in which everything goes wrong, each from its seed.
     Sim(sim::Options),
     /// Simulates the cluster as it ships, with openraft and TLS, each run from its seed.
@@ -60,6 +64,7 @@ enum Job {
 fn main() -> Result<()> {
     match Arguments::parse().job {
         Job::Check { full } => check::check(full),
+        Job::Image(job) => image::run(&job),
         Job::Sim(options) => sim::run(&options),
         Job::Storm(options) => storm::run(&options),
         Job::Bench(options) => bench::run(&options),
