@@ -127,24 +127,28 @@ fn seconds(duration: Duration) -> String {
 /// Lines of a transcript that an error shows: enough for a kernel panic with its stack.
 const TAIL_LINES: usize = 40;
 
-/// Bytes of a file that are read to find those lines.
-const TAIL_BYTES: u64 = 16 * 1024;
+/// Bytes of a file that are read to find those lines: firmware paints its screen with them.
+const TAIL_BYTES: u64 = 64 * 1024;
 
-/// The last lines of a file, with control characters made visible. A file that cannot be read
-/// gives a line that says so: it is only ever part of another error.
+/// Characters of a line that are shown: QEMU repeats a whole option before it says what is wrong.
+const TAIL_COLUMNS: usize = 1000;
+
+/// The last lines of a file that are not blank. A file that cannot be read gives a line that says
+/// so: it is only ever part of another error.
 pub(crate) fn tail(path: &Path) -> String {
     let bytes = match last_bytes(path) {
         Ok(bytes) => bytes,
         Err(error) => return format!("(cannot read {}: {error})", path.display()),
     };
-    let text = visible(&String::from_utf8_lossy(&bytes));
-    let lines: Vec<&str> = text.lines().collect();
+    let text = readable(&String::from_utf8_lossy(&bytes));
+    let lines = text.lines().map(str::trim_end);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     let first = lines.len().saturating_sub(TAIL_LINES);
-    let shown: Vec<String> = lines
-        .iter()
-        .skip(first)
-        .map(|line| format!("  | {line}"))
-        .collect();
+    let shown = lines.iter().skip(first).map(|line| {
+        let line: String = line.chars().take(TAIL_COLUMNS).collect();
+        format!("  | {line}")
+    });
+    let shown: Vec<String> = shown.collect();
     if shown.is_empty() {
         return "  | (nothing)".to_owned();
     }
@@ -161,16 +165,28 @@ fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Text in which everything that would move the cursor of a terminal is spelled out.
-fn visible(text: &str) -> String {
+/// What a terminal would show, more or less: sequences that move the cursor become ends of lines,
+/// other sequences vanish, and the rest of what cannot be seen is spelled out.
+fn readable(text: &str) -> String {
     let text = text.replace("\r\n", "\n");
-    let spell = |c: char| match c {
-        '\n' => "\n".to_owned(),
-        '\t' => "    ".to_owned(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(spell).collect()
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' if rest.as_str().starts_with('[') => {
+                // A control sequence (ECMA-48, 5.4) ends with a byte from `@` to `~`.
+                let end = rest.by_ref().skip(1).find(|c| ('@'..='~').contains(c));
+                if end == Some('H') && !shown.ends_with('\n') {
+                    shown.push('\n');
+                }
+            }
+            '\n' => shown.push('\n'),
+            '\t' => shown.push(' '),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// A path as text: QEMU's command line has no other form.
@@ -197,4 +213,16 @@ pub(crate) fn socket(folder: &Path, name: &str) -> Result<PathBuf, Fault> {
         )));
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn screen_of_firmware_is_readable() {
+        let painted = "\u{1b}[2J\u{1b}[01;01H\u{1b}[=3hBoot\u{1b}[02;01HExit\r\nlast\u{7}";
+        assert_eq!(readable(painted), "\nBoot\nExit\nlast\\u{7}");
+        assert_eq!(readable("cut off \u{1b}["), "cut off ");
+    }
 }

@@ -23,9 +23,12 @@ struct Forward {
     host: SocketAddr,
 }
 
+/// Third byte of the private network of a user card, unless it is said otherwise.
+const SUBNET: u8 = 2;
+
 #[derive(Clone, Debug)]
 enum Wire {
-    User { forwards: Vec<Forward>, open: bool },
+    User { open: bool, subnet: u8 },
     Switch(Leg),
 }
 
@@ -33,6 +36,7 @@ enum Wire {
 #[derive(Clone, Debug)]
 pub struct Nic {
     wire: Wire,
+    forwards: Vec<Forward>,
     model: Model,
     address: Option<[u8; 6]>,
     capture: Option<PathBuf>,
@@ -45,8 +49,8 @@ impl Nic {
     #[must_use]
     pub fn user() -> Self {
         Self::new(Wire::User {
-            forwards: Vec::new(),
             open: false,
+            subnet: SUBNET,
         })
     }
 
@@ -59,6 +63,7 @@ impl Nic {
     fn new(wire: Wire) -> Self {
         Self {
             wire,
+            forwards: Vec::new(),
             model: Model::default(),
             address: None,
             capture: None,
@@ -76,8 +81,16 @@ impl Nic {
     /// Forwards `host`, an address of this host, to TCP port `guest`. Port 0 means a free one.
     #[must_use]
     pub fn forward_from(mut self, guest: u16, host: SocketAddr) -> Self {
-        if let Wire::User { forwards, .. } = &mut self.wire {
-            forwards.push(Forward { guest, host });
+        self.forwards.push(Forward { guest, host });
+        self
+    }
+
+    /// Makes the private network of a [`Self::user`] card 10.0.`third`.0/24 instead of
+    /// 10.0.2.0/24: two such cards in one machine need two networks.
+    #[must_use]
+    pub fn subnet(mut self, third: u8) -> Self {
+        if let Wire::User { subnet, .. } = &mut self.wire {
+            *subnet = third;
         }
         self
     }
@@ -154,10 +167,18 @@ impl Nic {
             Ok(json!({ "type": "unix", "path": fault::text(path)? }))
         };
         Ok(match &self.wire {
-            Wire::User { forwards, open } => {
+            Wire::User { open, subnet } => {
                 let rule = |f: &Forward| json!({ "str": format!("tcp:{}-:{}", f.host, f.guest) });
-                let rules: Vec<Value> = forwards.iter().map(rule).collect();
-                json!({ "type": "user", "id": name, "restrict": !open, "hostfwd": rules })
+                let rules: Vec<Value> = self.forwards.iter().map(rule).collect();
+                json!({
+                    "type": "user", "id": name, "restrict": !open, "hostfwd": rules,
+                    "net": format!("10.0.{subnet}.0/24"),
+                })
+            }
+            Wire::Switch(_) if !self.forwards.is_empty() => {
+                return Err(Fault::Settings(
+                    "only a user card forwards ports; this one is on a switch".to_owned(),
+                ));
             }
             Wire::Switch(leg) => json!({
                 "type": "dgram", "id": name,
@@ -168,7 +189,7 @@ impl Nic {
 
     /// Whether the card forwards ports.
     pub(crate) fn forwards(&self) -> bool {
-        matches!(&self.wire, Wire::User { forwards, .. } if !forwards.is_empty())
+        !self.forwards.is_empty()
     }
 }
 

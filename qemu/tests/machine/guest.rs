@@ -55,7 +55,11 @@ pub(crate) fn started(builder: Builder) -> Machine {
         .serial()
         .expect("hello from the guest", SOON)
         .unwrap();
-    machine.serial().at_prompt("command", SOON).unwrap();
+    // To its last character: the guest does not hear a BREAK while it prints.
+    machine
+        .serial()
+        .expect("Command [command]: ", SOON)
+        .unwrap();
     machine
 }
 

@@ -5,9 +5,11 @@
 
 use crate::guest::bare;
 use crate::{NEVER, SOON};
-use qemu::{Boot, Builder, Leg, Machine, Nic, Probe, Switch, Wire, await_answer};
+use qemu::{Boot, Builder, Fault, Leg, Machine, Nic, Probe, Switch, Wire, await_answer};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Hardware addresses of the two machines.
@@ -62,6 +64,51 @@ fn accepted_connection_is_no_answer() {
 }
 
 #[test]
+fn every_tls_server_answers_the_hello() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.args(arguments).current_dir(folder.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(Stdio::null()).spawn().unwrap()
+    };
+    let key = [
+        "-keyout",
+        "key",
+        "-out",
+        "certificate",
+        "-subj",
+        "/CN=x",
+        "-newkey",
+        "rsa:2048",
+    ];
+    let made = run(&[&["req", "-x509", "-nodes"], &key[..]].concat());
+    assert!(made.wait_with_output().unwrap().status.success());
+    // A server with TLS 1.2 says hello (22), one without it says why not (21).
+    for (version, kind) in [("-tls1_2", 22), ("-tls1_3", 21)] {
+        let listen = [
+            "s_server",
+            "-accept",
+            "127.0.0.1:0",
+            "-cert",
+            "certificate",
+            "-key",
+            "key",
+        ];
+        let mut server = run(&[&listen[..], &[version]].concat());
+        let output = BufReader::new(server.stdout.take().unwrap());
+        let address = output.lines().find_map(|line| {
+            let line = line.unwrap();
+            Some(line.strip_prefix("ACCEPT ")?.parse().unwrap())
+        });
+        let answer = await_answer(address.unwrap(), &Probe::Tls, SOON).unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+        assert_eq!(answer[..2], [kind, 3], "{version}: {answer:?}");
+    }
+}
+
+#[test]
 fn chosen_port_is_forwarded() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
@@ -74,8 +121,18 @@ fn chosen_port_is_forwarded() {
         "{error}"
     );
     drop(free);
-    let machine = bare().nic(nic).start().unwrap();
+    let second = Nic::user().subnet(3).forward(22);
+    let machine = bare().nic(nic).nic(second).start().unwrap();
     assert_eq!(machine.forwarded(22), Some(address));
+    let usernet = machine.qmp().monitor("info usernet").unwrap();
+    assert!(
+        usernet.contains("10.0.2.15") && usernet.contains("10.0.3.15"),
+        "{usernet}"
+    );
+    let switch = Switch::new(0).unwrap();
+    let wrong = Nic::switch(&switch.leg().unwrap()).forward(22);
+    let error = bare().nic(wrong).start().unwrap_err();
+    assert!(matches!(error, Fault::Settings(_)), "{error}");
 }
 
 #[test]

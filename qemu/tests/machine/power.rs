@@ -55,7 +55,7 @@ fn machine_that_stays_on_is_reported() {
         shown.starts_with("no end of the machine within 0.7 s"),
         "{shown}"
     );
-    assert!(shown.contains("Command [command]: "), "{shown}");
+    assert!(shown.contains("Command [command]:"), "{shown}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn wait_in_vain_shows_the_transcript_and_how_long() {
     let expected = "no text \"goodbye\" within 0.7 s; the last lines were:\n";
     assert!(shown.starts_with(expected), "{shown}");
     assert!(
-        shown.contains("\n  | hello from the guest\n  | Command [command]: "),
+        shown.contains("\n  | hello from the guest\n  | Command [command]:"),
         "{shown}"
     );
     assert_eq!(
