@@ -1,0 +1,130 @@
+//! What `{"ask":"status"}` answers: nothing is quoted from the tables where the kernel can be
+//! asked instead.
+
+use crate::hardening::Checked;
+use crate::phases::Facts;
+use crate::self_test::State;
+use crate::services::Reach;
+use crate::supervise::Run;
+use crate::syscalls::Group;
+use serde_json::{Value, json};
+use std::fs;
+
+/// The whole answer.
+pub(crate) fn report(facts: &Facts, runs: &[Run], test: &State, settings: Vec<Checked>) -> Value {
+    let self_test = serde_json::to_value(test).unwrap_or(Value::Null);
+    json!({
+        "phases": facts.phases,
+        "services": runs.iter().map(service).collect::<Vec<_>>(),
+        "root": {
+            "slot": facts.slot,
+            "disk": facts.disk,
+            "roothash": facts.root_hash,
+            "verified": true,
+        },
+        "secure_boot": facts.secure_boot,
+        "lockdown": facts.lockdown,
+        "modules": { "loaded": facts.modules, "closed": true },
+        "data": facts.data,
+        "set_up_file": facts.set_up_from,
+        "self_test": self_test,
+        "settings": settings,
+        "mounts": mounts(),
+        "memory": memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+    })
+}
+
+/// A service as the kernel sees it.
+fn service(run: &Run) -> Value {
+    let status = run
+        .pid
+        .and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    let status = status.unwrap_or_default();
+    let capabilities = capabilities(field(&status, "CapEff:"));
+    let is_filtered = field(&status, "Seccomp:") == "2";
+    let state = match (run.pid, is_filtered) {
+        (None, _) => "waiting",
+        // `confine` enters Landlock before the filter and starts the program after it.
+        (Some(_), false) => "starting",
+        (Some(_), true) => "running",
+    };
+    json!({
+        "name": run.service.name,
+        "pid": run.pid.map(|pid| pid.as_raw()),
+        "state": state,
+        "restarts": run.restarts,
+        "last_end": run.last_end,
+        "last_words": run.last_end.as_ref().and(run.log.last_words()),
+        "user": field(&status, "Uid:").parse::<u32>().ok(),
+        "wanted_user": run.service.user,
+        "capabilities": capabilities,
+        "no_new_privileges": field(&status, "NoNewPrivs:") == "1",
+        "seccomp": if is_filtered { "filter" } else { "none" },
+        "landlock": is_filtered,
+        "reaches": run.service.reaches.iter().map(reach).collect::<Vec<_>>(),
+        "calls": run.service.calls.iter().map(|group| calls(group)).collect::<Vec<_>>(),
+        "memory_kib": field(&status, "VmRSS:").parse::<u64>().ok(),
+    })
+}
+
+fn reach(reach: &Reach) -> Value {
+    let access = format!("{:?}", reach.access).to_lowercase();
+    json!({ "path": reach.path, "access": access, "reason": reach.reason })
+}
+
+fn calls(group: &Group) -> Value {
+    json!({ "group": group.name, "reason": group.reason })
+}
+
+/// First word behind the name of a field.
+fn field<'a>(status: &'a str, name: &str) -> &'a str {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_ascii_whitespace().next())
+        .unwrap_or_default()
+}
+
+/// Names of the capabilities in a hexadecimal mask.
+fn capabilities(mask: &str) -> Vec<String> {
+    let mask = u64::from_str_radix(mask, 16).unwrap_or(0);
+    let mut names: Vec<_> = caps::all()
+        .into_iter()
+        .filter(|capability| mask & capability.bitmask() != 0)
+        .map(|capability| capability.to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Target, kind and flags of every mount.
+fn mounts() -> Vec<Value> {
+    let text = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let words = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    words
+        .filter_map(|words| match words.as_slice() {
+            [_, target, kind, flags, ..] => {
+                Some(json!({ "target": target, "kind": kind, "flags": flags }))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn memory(meminfo: &str) -> Value {
+    let number = |name: &str| field(meminfo, name).parse::<u64>().ok();
+    json!({ "total_kib": number("MemTotal:"), "available_kib": number("MemAvailable:") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_words_are_read() {
+        let status = "Name:\tx\nUid:\t902\t902\nSeccomp:\t2\nSeccomp_filters:\t3\nCapEff:\t3400\n";
+        assert_eq!(field(status, "Uid:"), "902");
+        assert_eq!(field(status, "Seccomp:"), "2");
+        let names = ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW"];
+        assert_eq!(capabilities(field(status, "CapEff:")), names);
+        assert_eq!(memory("MemTotal: 12 kB\n")["total_kib"], 12);
+    }
+}
