@@ -96,8 +96,8 @@ impl Lock {
 
     /// The lock as it stands in its file.
     fn text(&self) -> String {
-        let head = "# Debian packages that images are made of. Written by `cargo xtask image build\n\
-                    # --update-lock`; a build takes these versions and no others.\n";
+        let head = "# Debian packages that images are made of. Written by\n\
+                    # `cargo xtask image build --update-lock`; builds take no other versions.\n";
         let mut text = head.to_owned();
         for p in &self.packages {
             let Locked {

@@ -7,7 +7,7 @@ use crate::manifest::Manifest;
 use crate::profile::{Content, Profile};
 use crate::programs::Programs;
 use crate::tool::Tool;
-use crate::tree::{Node, Origin};
+use crate::tree::{Node, Origin, Tree};
 use crate::verity::Root;
 use crate::{Fault, bill, cpio, disk, esp, fault, root, tree, uki};
 use std::fs;
@@ -38,7 +38,7 @@ pub struct Options<'a> {
     pub workspace: PathBuf,
     /// Name of the profile.
     pub profile: String,
-    /// Cargo's folder of build results; artifacts go to `image/PROFILE` in it unless said otherwise.
+    /// Cargo's folder of build results; artifacts go to `image/PROFILE` in it.
     pub target: PathBuf,
     /// Where artifacts go instead.
     pub output: Option<PathBuf>,
@@ -128,11 +128,84 @@ pub fn build(options: &Options<'_>) -> Result<Built, Fault> {
     )?;
     progress.step("kernel and modules");
     let kernel = Kernel::take(name, &profile, &packages, &work)?;
+    let parts = Parts {
+        profile,
+        packages,
+        programs,
+        kernel,
+    };
+    let place = Place {
+        room: &room,
+        folder: &folder,
+        work: &work,
+        seconds,
+    };
+    let (top, files) = fill(options, &place, &parts, &progress)?;
+    progress.step("unified kernel image, signed");
+    unify(options, &place, &parts)?;
+    progress.step("disk");
+    let disk = folder.join("disk.raw");
+    disk::write(
+        &parts.profile,
+        &disk,
+        &work.join("esp"),
+        &folder.join("root.erofs"),
+    )?;
+    progress.step("disk as .zst and .qcow2");
+    pack(&disk, &folder)?;
+    tree::remove(&work)?;
+    progress.step("checksums");
+    let whole = (&top, &files);
+    Manifest::describe(
+        &folder,
+        &options.workspace,
+        name,
+        &parts.kernel,
+        whole,
+        &parts.packages,
+    )?
+    .write(&folder)?;
+    progress.step("done");
+    Ok(Built {
+        folder,
+        root_hash: top.hash,
+    })
+}
+
+/// What an image is put together from.
+struct Parts {
+    profile: Profile,
+    packages: Unpacked,
+    programs: Programs,
+    kernel: Kernel,
+}
+
+/// Makes the root file system, the initramfs, the command line that binds them, and the bill of
+/// what is in both.
+fn fill(
+    options: &Options<'_>,
+    place: &Place<'_>,
+    parts: &Parts,
+    progress: &Progress<'_>,
+) -> Result<(Root, Tree), Fault> {
+    let Parts {
+        profile,
+        packages,
+        programs,
+        kernel,
+    } = parts;
+    let Place {
+        folder,
+        work,
+        seconds,
+        ..
+    } = *place;
+    let name = options.profile.as_str();
     progress.step("root file system");
-    let mut files = root::root(name, &profile, &programs, &packages, &options.workspace)?;
-    let initramfs = root::initramfs(&programs, &kernel)?;
+    let mut files = root::root(name, profile, programs, packages, &options.workspace)?;
+    let initramfs = root::initramfs(programs, kernel)?;
     let trees = [("initramfs:", &initramfs), ("root:", &files)];
-    let bill = bill::make(&trees, &packages, &options.workspace, name)?;
+    let bill = bill::make(&trees, packages, &options.workspace, name)?;
     let bill = format!("{bill:#}\n");
     let inside = Node::Data(bill.clone().into_bytes());
     files.put(
@@ -148,35 +221,13 @@ pub fn build(options: &Options<'_>) -> Result<Built, Fault> {
         seconds,
     )?;
     progress.step("initramfs");
-    initrd(&cpio::archive(&initramfs, seconds)?, &folder)?;
+    initrd(&cpio::archive(&initramfs, seconds)?, folder)?;
     put(&folder.join("kernel"), &kernel.bytes)?;
     put(
         &folder.join("cmdline"),
-        command_line(&profile, &top).as_bytes(),
+        command_line(profile, &top).as_bytes(),
     )?;
-    let place = Place {
-        room: &room,
-        folder: &folder,
-        work: &work,
-        seconds,
-    };
-    progress.step("unified kernel image, signed");
-    unify(options, &place, &profile, &kernel, &packages)?;
-    progress.step("disk");
-    let (disk, esp) = (folder.join("disk.raw"), work.join("esp"));
-    disk::write(&profile, &disk, &esp, &folder.join("root.erofs"))?;
-    progress.step("disk as .zst and .qcow2");
-    pack(&disk, &folder)?;
-    tree::remove(&work)?;
-    progress.step("checksums");
-    let whole = (&top, &files);
-    Manifest::describe(&folder, &options.workspace, name, &kernel, whole, &packages)?
-        .write(&folder)?;
-    progress.step("done");
-    Ok(Built {
-        folder,
-        root_hash: top.hash,
-    })
+    Ok((top, files))
 }
 
 /// Where a build happens, and the date it gives to everything.
@@ -194,13 +245,13 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
 
 /// Makes the unified kernel image, signs it and the boot loader, and puts both on the EFI system
 /// partition, beside what a machine in set-up mode needs to enrol our keys.
-fn unify(
-    options: &Options<'_>,
-    place: &Place<'_>,
-    profile: &Profile,
-    kernel: &Kernel,
-    packages: &Unpacked,
-) -> Result<(), Fault> {
+fn unify(options: &Options<'_>, place: &Place<'_>, parts: &Parts) -> Result<(), Fault> {
+    let Parts {
+        profile,
+        packages,
+        kernel,
+        ..
+    } = parts;
     let Place {
         folder,
         work,
@@ -210,7 +261,7 @@ fn unify(
     let words = folder.join("cmdline");
     let words = fs::read_to_string(&words).map_err(fault::file("read", &words))?;
     let boot = packages.folder(&profile.boot_package)?;
-    let parts = uki::Parts {
+    let sections = uki::Parts {
         boot,
         release: &root::os_release(&options.profile),
         uname: &kernel.release,
@@ -219,7 +270,7 @@ fn unify(
         kernel: &folder.join("kernel"),
     };
     let unsigned = folder.join("strongroom.unsigned.efi");
-    uki::make(&parts, &unsigned, work)?;
+    uki::make(&sections, &unsigned, work)?;
     let keys = options
         .keys
         .clone()

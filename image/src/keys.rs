@@ -152,8 +152,8 @@ impl Keys {
     }
 }
 
-/// A date as faketime(1) reads it to stop the clock there: `YYYY-MM-DD hh:mm:ss`, in UTC (which is the time zone that our
-/// tools run in).
+/// A date as faketime(1) reads it to stop the clock there: `YYYY-MM-DD hh:mm:ss`, in UTC, which is
+/// the time zone that our tools run in.
 fn date(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
