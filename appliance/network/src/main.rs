@@ -1,3 +1,0 @@
-//! Network of the appliance.
-
-fn main() {}

@@ -1,0 +1,224 @@
+//! A machine under test in a network namespace, and what is at the other end of its cables.
+
+use network::NetworkStatus;
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything: the machine that runs the tests may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Namespaces `srN-NAME` (the machine, with the program) and `srN-NAME-0`, … (the far ends).
+pub(crate) struct World {
+    name: String,
+    ports: usize,
+    folder: tempfile::TempDir,
+    program: Child,
+}
+
+/// A program that ends with the test.
+pub(crate) struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn command(line: &[&str]) -> Output {
+    let (program, arguments) = line.split_first().unwrap();
+    let output = Command::new(program).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("{line:?}: {error}"))
+}
+
+fn run(line: &[&str]) -> String {
+    let output = command(line);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{line:?}: {words}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits for something that will be so.
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !so() {
+        assert!(begin.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+impl World {
+    /// A machine with so many interfaces, or `None`, said aloud, where that cannot be.
+    pub(crate) fn new(test: &str, ports: usize) -> Option<World> {
+        let name = format!("sr{}-{test}", std::process::id());
+        let made = Command::new("ip").args(["netns", "add", &name]).output();
+        if !made.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: no network namespace can be made (needs root and iproute2)");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        // The second interface is made first, and neither has its final name.
+        for port in 0..ports {
+            let far = format!("{name}-{port}");
+            run(&["ip", "netns", "add", &far]);
+            run(&[
+                "ip",
+                "link",
+                "add",
+                "port0",
+                "netns",
+                &far,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                &format!("card{port}"),
+                "netns",
+                &name,
+            ]);
+            run(&["ip", "-n", &far, "link", "set", "port0", "up"]);
+        }
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let program = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                &name,
+                env!("CARGO_BIN_EXE_strongroom-network"),
+            ])
+            .args([folder.path().join("network.json"), folder.path().to_owned()])
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Some(World {
+            name,
+            ports,
+            folder,
+            program,
+        })
+    }
+
+    /// The operator's choice; replaced at once, as the daemon does.
+    pub(crate) fn settings(&self, settings: &Value) {
+        let new = self.folder.path().join("network.json.new");
+        fs::write(&new, settings.to_string()).unwrap();
+        fs::rename(new, self.state("network.json")).unwrap();
+    }
+
+    pub(crate) fn no_settings(&self) {
+        fs::remove_file(self.state("network.json")).unwrap();
+    }
+
+    pub(crate) fn state(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// The status as soon as it is as wanted.
+    pub(crate) fn wait(&self, wanted: impl Fn(&NetworkStatus) -> bool) -> NetworkStatus {
+        let begin = Instant::now();
+        loop {
+            let bytes = fs::read(self.state("status.json")).unwrap_or_default();
+            let status: Option<NetworkStatus> = serde_json::from_slice(&bytes).ok();
+            if let Some(status) = status.filter(&wanted) {
+                return status;
+            }
+            if begin.elapsed() > PATIENCE {
+                let log = fs::read_to_string(self.state("log")).unwrap();
+                let status = String::from_utf8_lossy(&bytes).into_owned();
+                panic!("waited in vain; it said:\n{log}\nand wrote:\n{status}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn line<'a>(namespace: &'a str, line: &[&'a str]) -> Vec<&'a str> {
+        let mut whole = vec!["ip", "netns", "exec", namespace];
+        whole.extend(line);
+        whole
+    }
+
+    /// Runs a command on the machine.
+    pub(crate) fn inside(&self, line: &[&str]) -> String {
+        run(&World::line(&self.name, line))
+    }
+
+    /// Runs a command on the machine that may fail.
+    pub(crate) fn may(&self, line: &[&str]) -> bool {
+        command(&World::line(&self.name, line)).status.success()
+    }
+
+    /// Runs a command at the far end of a cable.
+    pub(crate) fn outside(&self, port: usize, line: &[&str]) -> String {
+        run(&World::line(&format!("{}-{port}", self.name), line))
+    }
+
+    /// Runs a command at the far end of a cable that may fail.
+    pub(crate) fn outside_may(&self, port: usize, line: &[&str]) -> bool {
+        let far = format!("{}-{port}", self.name);
+        command(&World::line(&far, line)).status.success()
+    }
+
+    /// Packets that the machine has sent by an interface.
+    pub(crate) fn sent(&self, interface: usize) -> u64 {
+        let path = format!("/sys/class/net/eth{interface}/statistics/tx_packets");
+        self.inside(&["cat", &path]).trim().parse().unwrap()
+    }
+
+    /// dnsmasq at the far end of the first cable, with leases that are renewed after 6 s.
+    pub(crate) fn dhcp_server(&self) -> Option<Running> {
+        if !Command::new("dnsmasq")
+            .arg("--version")
+            .output()
+            .is_ok_and(|o| o.status.success())
+        {
+            eprintln!("skipped: there is no dnsmasq");
+            return None;
+        }
+        self.outside(0, &["ip", "addr", "add", "192.0.2.1/24", "dev", "port0"]);
+        let log = fs::File::create(self.state("dnsmasq.log")).unwrap();
+        let leases = self.state("leases");
+        let server = Command::new("ip")
+            .args(["netns", "exec", &format!("{}-0", self.name), "dnsmasq"])
+            .args([
+                "--no-daemon",
+                "--conf-file=/dev/null",
+                "--port=0",
+                "--log-dhcp",
+                "--user=root",
+            ])
+            .args([
+                "--dhcp-range=192.0.2.100,192.0.2.150,2m",
+                "--dhcp-authoritative",
+            ])
+            .args(["--dhcp-option=3,192.0.2.1", "--dhcp-option=6,192.0.2.53"])
+            .args([
+                "--dhcp-option=42,192.0.2.123",
+                "--dhcp-option=58,6",
+                "--dhcp-option=59,60",
+            ])
+            .arg(format!("--dhcp-leasefile={}", leases.display()))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Some(Running(server))
+    }
+
+    pub(crate) fn server_log(&self) -> String {
+        fs::read_to_string(self.state("dnsmasq.log")).unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+        for port in 0..self.ports {
+            command(&["ip", "netns", "del", &format!("{}-{port}", self.name)]);
+        }
+        command(&["ip", "netns", "del", &self.name]);
+    }
+}
