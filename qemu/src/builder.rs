@@ -169,7 +169,9 @@ impl Builder {
         self
     }
 
-    /// Goes on where [`crate::Machine::save`] has left a machine that was put together alike.
+    /// Goes on where [`crate::Machine::save`] has left a machine that was put together alike, with
+    /// its disks as they were at that moment: what a [`Disk::snapshot`] had taken up is gone, so a
+    /// machine to be saved writes to a [`Disk::overlay`], of which each resumed one gets a copy.
     #[must_use]
     pub fn resume(mut self, saved: impl Into<PathBuf>) -> Self {
         self.saved = Some(saved.into());

@@ -168,7 +168,6 @@ fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// What a terminal would show, more or less: sequences that move the cursor become ends of lines,
 /// other sequences vanish, and the rest of what cannot be seen is spelled out.
 fn readable(text: &str) -> String {
-    let text = text.replace("\r\n", "\n");
     let mut shown = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -181,6 +180,7 @@ fn readable(text: &str) -> String {
                 }
             }
             '\n' => shown.push('\n'),
+            '\r' => {}
             '\t' => shown.push(' '),
             c if c.is_control() => shown.extend(c.escape_default()),
             c => shown.push(c),
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn screen_of_firmware_is_readable() {
-        let painted = "\u{1b}[2J\u{1b}[01;01H\u{1b}[=3hBoot\u{1b}[02;01HExit\r\nlast\u{7}";
+        let painted = "\u{1b}[2J\u{1b}[01;01H\u{1b}[=3hBoot\u{1b}[02;01HExit\r\r\nlast\u{7}";
         assert_eq!(readable(painted), "\nBoot\nExit\nlast\\u{7}");
         assert_eq!(readable("cut off \u{1b}["), "cut off ");
     }
