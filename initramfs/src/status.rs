@@ -54,7 +54,7 @@ fn service(run: &Run) -> Value {
         "state": state,
         "restarts": run.restarts,
         "last_end": run.last_end,
-        "last_words": run.last_end.as_ref().and(run.log.last_words()),
+        "last_words": run.last_words,
         "user": field(&status, "Uid:").parse::<u32>().ok(),
         "wanted_user": run.service.user,
         "capabilities": capabilities,

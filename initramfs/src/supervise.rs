@@ -72,6 +72,8 @@ pub(crate) struct Run {
     pub(crate) pid: Option<Pid>,
     pub(crate) restarts: u32,
     pub(crate) last_end: Option<String>,
+    /// What it wrote last before that end.
+    pub(crate) last_words: Option<String>,
     pub(crate) log: Log,
     started: Instant,
     /// When to start it again.
@@ -108,6 +110,7 @@ pub(crate) fn run(facts: Facts) -> ! {
         pid: None,
         restarts: 0,
         last_end: None,
+        last_words: None,
         log: Log::default(),
         started: now,
         due: Some(now),
@@ -185,7 +188,9 @@ impl Supervisor {
             run.started = now;
             if let Some(end) = &run.last_end {
                 run.restarts = run.restarts.saturating_add(1);
-                let words = run.log.last_words().unwrap_or("nothing");
+                // Only now: its last lines may have come after the signal of its end.
+                run.last_words = run.log.last_words().map(str::to_owned);
+                let words = run.last_words.as_deref().unwrap_or("nothing");
                 let name = run.service.name;
                 report::note(&format!(
                     "{name} is started again; {end}, its last words: {words}"

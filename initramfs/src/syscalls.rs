@@ -115,12 +115,6 @@ pub(crate) const MEMORY: Group = Group {
     ],
 };
 
-pub(crate) const LOCKED_MEMORY: Group = Group {
-    name: "locked memory",
-    reason: "pages with keys are pinned and given back",
-    calls: &[Call::Any(libc::SYS_mlock), Call::Any(libc::SYS_munlock)],
-};
-
 pub(crate) const PROCESS: Group = Group {
     name: "process",
     reason: "the process itself: signals, names, randomness, its end (abort sends to itself)",
