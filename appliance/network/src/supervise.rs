@@ -12,7 +12,7 @@ use crate::dhcp::message::Lease;
 use crate::files::{self, Watched};
 use crate::kernel::{self, Changes, Held, Kernel, KernelError, Problems};
 use crate::settings::{FILE_BYTES_MAX, Settings, ZONEINFO};
-use crate::status::{NetworkStatus, SettingsState};
+use crate::status::{DhcpStatus, NetworkStatus, SettingsState};
 use crate::{plan, say};
 use leases::Clients;
 use std::collections::BTreeMap;
@@ -72,6 +72,8 @@ pub struct Network {
     refusal: Option<String>,
     clients: Clients,
     problems: Problems,
+    /// The states of the clients as they were last reported.
+    dhcp: BTreeMap<String, DhcpStatus>,
     status: Option<NetworkStatus>,
     resolv: Option<String>,
 }
@@ -93,6 +95,7 @@ pub async fn run(paths: Paths) -> Result<(), NetworkError> {
         refusal: None,
         clients: Clients::default(),
         problems: Problems::new(),
+        dhcp: BTreeMap::new(),
         status: None,
         resolv: None,
     };
@@ -125,13 +128,13 @@ impl Network {
             if look {
                 self.look().await?;
                 looked = Instant::now();
-            } else {
+            } else if self.clients.statuses() != self.dhcp {
                 self.report().await?;
             }
         }
     }
 
-    /// Reads the file if it changed; says whether other settings are in force now.
+    /// Reads the file if it changed; says whether it did.
     fn read_settings(&mut self) -> Result<bool, NetworkError> {
         let Some(contents) = self.file.changed()? else {
             return Ok(false);
@@ -139,7 +142,8 @@ impl Network {
         let Some(bytes) = contents else {
             self.state = SettingsState::Missing;
             self.refusal = None;
-            return Ok(self.settings.take().is_some());
+            self.settings = None;
+            return Ok(true);
         };
         match Settings::parse(&bytes, &self.paths.zoneinfo) {
             Ok(settings) => {
@@ -147,16 +151,15 @@ impl Network {
                 self.state = SettingsState::Applied;
                 self.refusal = None;
                 self.settings = Some(settings);
-                Ok(true)
             }
             // What was in force stays: a bad file must not cut a machine off.
             Err(error) => {
                 say!("settings refused: {error}");
                 self.state = SettingsState::Refused;
                 self.refusal = Some(error.to_string());
-                Ok(false)
             }
         }
+        Ok(true)
     }
 
     /// Looks at everything and makes the kernel follow.
@@ -215,6 +218,7 @@ impl Network {
             files::replace(&self.paths.state.join("resolv.conf"), resolv.as_bytes())?;
             self.resolv = Some(resolv);
         }
+        self.dhcp = self.clients.statuses();
         let held = self.kernel.held().await?;
         let gateways = self.kernel.gateways().await?;
         let status = self.status(&held, &gateways);

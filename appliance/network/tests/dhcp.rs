@@ -1,4 +1,9 @@
 //! The DHCP client without a network: its states, what it believes, and bytes of all kinds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode};
 use dhcproto::{Decodable as _, Decoder, Encodable as _, Encoder};

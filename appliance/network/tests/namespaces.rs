@@ -2,6 +2,11 @@
 //!
 //! Needs root, `ip` (iproute2) and `dnsmasq` (dnsmasq-base); where something is missing each test
 //! says so and passes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 mod world;
 
@@ -291,6 +296,7 @@ fn a_lease_is_taken_renewed_and_asked_for_again_after_a_lost_cable() {
     let renewed = status.interfaces[0].dhcp.clone().unwrap();
     assert_eq!(renewed.address, lease.address);
     assert!(world.server_log().contains("DHCPACK"));
+    assert!(!world.log().contains("cannot"), "{}", world.log());
 
     // The cable goes and comes: the same address is confirmed (INIT-REBOOT, no new discover).
     let discovers = || world.server_log().matches("DHCPDISCOVER").count();

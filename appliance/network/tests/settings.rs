@@ -1,4 +1,9 @@
 //! Settings: what is taken comes back as it was, what cannot be is refused with its place.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use network::settings::{self, Interface, Ipv4, Ipv6, Mac, Settings, SettingsError};
 use proptest::prelude::*;

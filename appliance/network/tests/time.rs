@@ -2,6 +2,12 @@
 //!
 //! The servers are sockets on the loopback; the last test asks a real `chronyd`, in a network
 //! namespace and with `-x`, so that it leaves this machine's clock alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may panic"
+)]
 
 use network::settings::Settings;
 use network::status::ClockState;

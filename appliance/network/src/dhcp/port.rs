@@ -4,7 +4,7 @@ use super::client::{Client, Output};
 use super::{CLIENT_PORT, SERVER_PORT, frame};
 use crate::sys;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn};
-use nix::sys::socket::{bind, setsockopt, socket, sockopt};
+use nix::sys::socket::{MsgFlags, bind, sendto, setsockopt, socket, sockopt};
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -73,7 +73,11 @@ impl Port {
             Output::Udp { from, to, message } => {
                 let to = SocketAddrV4::new(*to, SERVER_PORT);
                 match &self.udp {
-                    Some((_, socket)) => socket.try_send_to(message, to.into())?,
+                    // Not by the runtime, which takes a new socket for one that is full.
+                    Some((_, socket)) => {
+                        let to = SockaddrIn::from(to);
+                        sendto(socket.as_raw_fd(), message, &to, MsgFlags::empty())?
+                    }
                     None => self.bind(*from)?.send_to(message, to)?,
                 };
                 Ok(())

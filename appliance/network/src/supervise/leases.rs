@@ -49,6 +49,12 @@ impl Clients {
         self.all.iter().filter_map(held).collect()
     }
 
+    /// The states of all clients.
+    pub(super) fn statuses(&self) -> BTreeMap<String, DhcpStatus> {
+        let status = |(name, one): (&String, &One)| (name.clone(), one.client.status());
+        self.all.iter().map(status).collect()
+    }
+
     /// For `status.json`.
     pub(super) fn status(&self, name: &str) -> Option<DhcpStatus> {
         Some(self.all.get(name)?.client.status())

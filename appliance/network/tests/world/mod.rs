@@ -1,6 +1,7 @@
 //! A machine under test in a network namespace, and what is at the other end of its cables.
 
 use network::NetworkStatus;
+use nix::unistd::chown;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -9,6 +10,9 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for anything: the machine that runs the tests may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The user of the program in the image.
+const USER: u32 = 902;
 
 /// Namespaces `srN-NAME` (the machine, with the program) and `srN-NAME-0`, … (the far ends).
 pub(crate) struct World {
@@ -82,13 +86,23 @@ impl World {
             run(&["ip", "-n", &far, "link", "set", "port0", "up"]);
         }
         let log = fs::File::create(folder.path().join("log")).unwrap();
+        // As in the image: its own user, no more than these capabilities.
+        let capabilities = "-all,+net_admin,+net_raw,+net_bind_service";
+        chown(folder.path(), Some(USER.into()), Some(USER.into())).unwrap();
         let program = Command::new("ip")
             .args([
                 "netns",
                 "exec",
                 &name,
-                env!("CARGO_BIN_EXE_strongroom-network"),
+                "setpriv",
+                "--clear-groups",
+                "--no-new-privs",
             ])
+            .args([format!("--reuid={USER}"), format!("--regid={USER}")])
+            .arg(format!("--inh-caps={capabilities}"))
+            .arg(format!("--ambient-caps={capabilities}"))
+            .arg(format!("--bounding-set={capabilities}"))
+            .arg(env!("CARGO_BIN_EXE_strongroom-network"))
             .args([folder.path().join("network.json"), folder.path().to_owned()])
             .stderr(log)
             .spawn()
@@ -205,6 +219,11 @@ impl World {
             .spawn()
             .unwrap();
         Some(Running(server))
+    }
+
+    /// What the program said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.state("log")).unwrap()
     }
 
     pub(crate) fn server_log(&self) -> String {
