@@ -31,7 +31,7 @@ const HEAD_START: Duration = Duration::from_secs(3);
 #[serde(tag = "state", rename_all = "lowercase")]
 pub(crate) enum State {
     /// So far read.
-    Running { bytes: u64 },
+    Running { bytes: u64, milliseconds: u128 },
     /// All blocks matched.
     Passed { bytes: u64, milliseconds: u128 },
     /// The disk did not answer.
@@ -54,12 +54,15 @@ pub(crate) fn state(shared: &Shared) -> State {
 /// # Errors
 /// The thread cannot be started.
 pub(crate) fn start() -> Outcome<Shared> {
-    let shared: Shared = Arc::new(Mutex::new(State::Running { bytes: 0 }));
+    let shared: Shared = Arc::new(Mutex::new(State::Running {
+        bytes: 0,
+        milliseconds: 0,
+    }));
     let in_thread = Arc::clone(&shared);
     let run = move || {
         thread::sleep(HEAD_START);
         let started = Instant::now();
-        let read = read_all(&in_thread);
+        let read = read_all(&in_thread, started);
         let milliseconds = started.elapsed().as_millis();
         let end = match read {
             Ok(bytes) => {
@@ -94,7 +97,7 @@ fn set(shared: &Shared, state: State) {
 }
 
 /// Bytes read, which is the whole device.
-fn read_all(shared: &Shared) -> Outcome<u64> {
+fn read_all(shared: &Shared, started: Instant) -> Outcome<u64> {
     let device = File::options()
         .read(true)
         .custom_flags(libc::O_DIRECT)
@@ -114,7 +117,14 @@ fn read_all(shared: &Shared) -> Outcome<u64> {
             0 => return Ok(bytes),
             count => bytes += count as u64,
         }
-        set(shared, State::Running { bytes });
+        let milliseconds = started.elapsed().as_millis();
+        set(
+            shared,
+            State::Running {
+                bytes,
+                milliseconds,
+            },
+        );
         thread::sleep(PAUSE);
     }
 }
