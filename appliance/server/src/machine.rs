@@ -373,6 +373,9 @@ fn is_urgent(event: &Event) -> bool {
             | Event::SlotRemoved { .. }
             | Event::LogExported { .. }
             | Event::NodeStopped { .. }
+            | Event::AdministratorPut { .. }
+            // Of the whole cluster: approved algorithms or not, the name of the CA.
+            | Event::SettingChanged { node: None, .. }
     )
 }
 

@@ -1,7 +1,7 @@
 //! The only room where a key is plaintext.
 //!
 //! ```text
-//! seal slots (passphrase | key file | PKCS#11 token)            slots.rs, hsm/
+//! seal slots (passphrase | key file | PKCS#11 token | shares)   slots.rs, hsm/, shares/
 //!  └ root key of the cluster
 //!     ├ object KEK of each live epoch                            ring.rs
 //!     │   └ per object: K = KBKDF(KEK, cluster ‖ uid ‖ form)     seal.rs
@@ -35,6 +35,7 @@ pub mod provider;
 mod ring;
 mod seal;
 mod secret;
+pub mod shares;
 mod slots;
 mod spki;
 pub mod store;

@@ -4,7 +4,8 @@
 //! kind 1 passphrase : W = PBKDF2-HMAC-SHA-256(passphrase, salt, iterations)   AES-KWP(W′, root)
 //! kind 2 key file   : W = 32 random bytes in a file of their own              AES-KWP(W′, root)
 //! kind 3 PKCS#11    : W never leaves the token        AES-256-GCM in the token, AAD = binding
-//! kind 4, 5         : Shamir shares, TPM 2.0: reserved; this version keeps but cannot open them
+//! kind 4 Shamir     : W = 32 random bytes that k of n people have shares of   AES-KWP(W′, root)
+//! kind 5            : TPM 2.0: reserved; this version keeps but cannot open it
 //! W′ = KBKDF(W, "strongroom slot", binding)                 binding = cluster ‖ slot id ‖ kind
 //! ```
 //!
@@ -17,7 +18,8 @@
 //!
 //! The new root is worth most where the old credential dies with the old root: a key file gets
 //! fresh bytes and a token makes a fresh key and destroys the old one. A passphrase stays what it
-//! is, so whoever has both it and an old copy of the keys folder can still open that old copy.
+//! is, so whoever has both it and an old copy of the keys folder can still open that old copy; so do
+//! the shares of a key, which lie with their people.
 
 use crate::disk::Disk;
 use crate::hsm::{Hsm, HsmFault, TokenKeyId};
@@ -66,7 +68,7 @@ pub enum SlotKind {
     KeyFile,
     /// A key inside a PKCS#11 token.
     Pkcs11,
-    /// Shares of k-of-n people; reserved.
+    /// A key of which k of n people have shares ([`crate::shares`]).
     Shamir,
     /// A TPM 2.0; reserved.
     Tpm2,
@@ -99,16 +101,20 @@ impl SlotKind {
 
     /// Whether this version can open such a slot.
     pub fn is_supported(self) -> bool {
-        matches!(self, Self::Passphrase | Self::KeyFile | Self::Pkcs11)
+        matches!(
+            self,
+            Self::Passphrase | Self::KeyFile | Self::Pkcs11 | Self::Shamir
+        )
     }
 
     /// What can be claimed for a slot of this kind. A token computes an approved algorithm in a
-    /// module of its own, whose certificate is its vendor's affair.
+    /// module of its own, whose certificate is its vendor's affair. Shares are split and joined
+    /// outside the module; what they open is wrapped like the others.
     pub(crate) fn standing(self) -> Standing {
         match self {
             Self::Passphrase | Self::KeyFile => provider::approved(),
-            Self::Pkcs11 => Standing::ApprovedAlgorithm,
-            Self::Shamir | Self::Tpm2 | Self::Unknown(_) => Standing::NotApproved,
+            Self::Pkcs11 | Self::Shamir => Standing::ApprovedAlgorithm,
+            Self::Tpm2 | Self::Unknown(_) => Standing::NotApproved,
         }
     }
 }
@@ -205,6 +211,9 @@ pub enum Credential {
     KeyFile(PathBuf),
     /// A token.
     Pkcs11(Arc<Hsm>),
+    /// The key of 32 bytes that shares gave ([`crate::shares::combine`]), or of which shares are to
+    /// be handed out.
+    Shares(Secret),
 }
 
 impl Credential {
@@ -214,6 +223,7 @@ impl Credential {
             Self::Passphrase(_) => SlotKind::Passphrase,
             Self::KeyFile(_) => SlotKind::KeyFile,
             Self::Pkcs11(_) => SlotKind::Pkcs11,
+            Self::Shares(_) => SlotKind::Shamir,
         }
     }
 }
@@ -244,6 +254,9 @@ pub enum SlotFault {
          {PASSPHRASE_BYTES_MAX} bytes of UTF-8"
     )]
     Passphrase,
+    /// Not a key that shares give.
+    #[error("the key of a Shamir slot has {KEY_BYTES} bytes; this one has {0}")]
+    SharedKey(usize),
     /// The label cannot be shown on one line.
     #[error("a slot label has 1 to {LABEL_BYTES_MAX} bytes and no control characters")]
     Label,
@@ -323,6 +336,12 @@ struct KeyFileLock {
 }
 
 #[derive(Serialize, Deserialize)]
+struct SharesLock {
+    #[serde(with = "serde_bytes")]
+    root: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct Pkcs11Lock {
     token_serial: String,
     #[serde(with = "serde_bytes")]
@@ -345,15 +364,16 @@ pub(crate) enum Held {
     Passphrase { wrapping: Secret },
     KeyFile { path: PathBuf, wrapping: Secret },
     Pkcs11 { hsm: Arc<Hsm> },
+    Shares { wrapping: Secret },
 }
 
 #[cfg(test)]
 impl Held {
     pub(crate) fn danger_key(&self) -> Option<Vec<u8>> {
         match self {
-            Self::Passphrase { wrapping } | Self::KeyFile { wrapping, .. } => {
-                Some(wrapping.expose().to_vec())
-            }
+            Self::Passphrase { wrapping }
+            | Self::KeyFile { wrapping, .. }
+            | Self::Shares { wrapping } => Some(wrapping.expose().to_vec()),
             Self::Pkcs11 { .. } => None,
         }
     }
@@ -447,6 +467,7 @@ impl SlotRecord {
                 let lock = lock_in_token(&bind, &hsm, root)?;
                 (codec::to_vec(&lock), Held::Pkcs11 { hsm })
             }
+            Credential::Shares(wrapping) => enrol_shares(&bind, wrapping, root)?,
         };
         let record = Self {
             id,
@@ -504,6 +525,12 @@ impl SlotRecord {
                 let root = open_in_token(&bind, hsm, lock)?;
                 Ok(Some((root, Held::Pkcs11 { hsm: hsm.clone() })))
             }
+            Credential::Shares(wrapping) => {
+                let lock: SharesLock = self.lock()?;
+                let root = bind.unwrap(wrapping, &lock.root)?;
+                let wrapping = Secret::copy_of(wrapping.expose());
+                Ok(root.map(|root| (root, Held::Shares { wrapping })))
+            }
         }
     }
 
@@ -555,6 +582,11 @@ impl SlotRecord {
                 let held = Held::Pkcs11 { hsm: hsm.clone() };
                 (codec::to_vec(&lock), held, Outdated::TokenKey(old.key))
             }
+            Held::Shares { wrapping } => {
+                let wrapping = Secret::copy_of(wrapping.expose());
+                let (lock, held) = enrol_shares(&bind, wrapping, root)?;
+                (lock, held, Outdated::Nothing)
+            }
         };
         Ok(Renewal {
             record: Self {
@@ -583,7 +615,7 @@ impl SlotRecord {
     pub(crate) fn abandon(&self, disk: &dyn Disk, renewal: &Renewal, old: &Held) {
         // Best effort: what stays behind opens nothing, because no copy holds the new record.
         let _ = match &renewal.held {
-            Held::Passphrase { .. } => Ok(()),
+            Held::Passphrase { .. } | Held::Shares { .. } => Ok(()),
             Held::KeyFile { .. } => self.tidy(disk, old),
             Held::Pkcs11 { .. } => renewal.record.discard(Some(&renewal.held)),
         };
@@ -672,6 +704,21 @@ fn enrol_key_file(
         root: bind.wrap(&wrapping, root)?,
     };
     Ok((codec::to_vec(&lock), Held::KeyFile { path, wrapping }))
+}
+
+/// The shares themselves are nowhere in the slot, nor is how many there are.
+fn enrol_shares(
+    bind: &Binding<'_>,
+    wrapping: Secret,
+    root: &Secret,
+) -> Result<(Vec<u8>, Held), SlotFault> {
+    if wrapping.len() != KEY_BYTES {
+        return Err(SlotFault::SharedKey(wrapping.len()));
+    }
+    let lock = SharesLock {
+        root: bind.wrap(&wrapping, root)?,
+    };
+    Ok((codec::to_vec(&lock), Held::Shares { wrapping }))
 }
 
 /// A key file holds one key, or two while a new root is on its way: the new one and the old one.

@@ -3,6 +3,7 @@
 
 mod canary;
 mod failing_disk;
+mod shares;
 mod transfer;
 
 use super::*;
@@ -316,12 +317,12 @@ fn slots_come_and_go_while_the_vault_runs() {
     node.unlock();
 }
 
-/// The format has room for Shamir shares, TPMs and whatever comes; they spoil no other slot.
+/// The format has room for TPMs and whatever comes; they spoil no other slot.
 #[test]
 fn slots_of_another_version_stay_and_are_named() {
     let node = Node::new();
     let vault = node.initialise();
-    for (kind, name) in [(4, "Shamir"), (5, "TPM 2.0"), (77, "kind 77")] {
+    for (kind, name) in [(5, "TPM 2.0"), (6, "kind 6"), (77, "kind 77")] {
         let id = vault.danger_add_foreign_slot(kind);
         let slot = vault
             .slots()

@@ -10,7 +10,7 @@ use crate::store::{SealedStore, StoreOp};
 use std::convert::Infallible;
 use std::fs;
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+pub(super) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     assert!(needle.len() >= 16, "a short needle proves nothing");
     haystack
         .windows(needle.len())
@@ -18,7 +18,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 }
 
 /// Every byte in the keys folder and in the key file's folder, whatever the file is called.
-fn everything_under(folder: &Path) -> Vec<u8> {
+pub(super) fn everything_under(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
