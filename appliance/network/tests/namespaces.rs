@@ -156,6 +156,92 @@ fn static_addresses_follow_the_settings() {
 }
 
 #[test]
+fn a_card_that_was_changed_stays_down() {
+    let Some(world) = World::new("mac", 1) else {
+        return;
+    };
+    let v4 = static_v4("192.0.2.10/24", "192.0.2.1");
+    let mut one = interface("eth0", json!({ "ipv4": v4, "mac": "02:00:00:00:00:01" }));
+    world.settings(&settings(json!([one.clone()]), None));
+    let status = world.wait(|status| status.interfaces[0].problem.is_some());
+    let card = &status.interfaces[0];
+    assert!(!card.up && card.addresses.is_empty(), "{card:?}");
+    // With the address that it has, it is used; eth1 does not exist and is said to be missing.
+    one["mac"] = json!(card.mac.unwrap().to_string());
+    let two = interface("eth1", json!({ "ipv4": "dhcp" }));
+    world.settings(&settings(json!([one, two]), Some("eth0")));
+    let status = world.wait(|status| addresses(status, "eth0") == ["192.0.2.10/24"]);
+    let missing = status
+        .interfaces
+        .iter()
+        .find(|one| one.name == "eth1")
+        .unwrap();
+    let problem = missing.problem.clone().unwrap();
+    assert!(
+        !missing.present && problem.contains("no such interface"),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn router_advertisements_are_heard_only_where_they_are_wanted() {
+    let Some(world) = World::new("auto", 1) else {
+        return;
+    };
+    world.outside(
+        0,
+        &[
+            "ip",
+            "-6",
+            "addr",
+            "add",
+            "2001:db8::1/64",
+            "dev",
+            "port0",
+            "nodad",
+        ],
+    );
+    let Some(_router) = world.router() else {
+        return;
+    };
+    world.settings(&settings(
+        json!([interface("eth0", json!({ "ipv6": "auto" }))]),
+        None,
+    ));
+    let global = |status: &NetworkStatus| {
+        let all = addresses(status, "eth0");
+        all.iter().any(|address| address.starts_with("2001:db8:"))
+    };
+    let status = world.wait(|status| global(status) && !status.interfaces[0].gateways.is_empty());
+    assert!(
+        status.interfaces[0].gateways[0].starts_with("fe80:"),
+        "{status:?}"
+    );
+
+    // With an address of ours, what the router said is gone and is not listened to again.
+    let v6 = json!({ "static": { "address": "2001:db8:1::10/64" } });
+    world.settings(&settings(
+        json!([interface("eth0", json!({ "ipv6": v6 }))]),
+        None,
+    ));
+    let status =
+        world.wait(|status| addresses(status, "eth0").contains(&"2001:db8:1::10/64".into()));
+    assert_eq!(addresses(&status, "eth0").len(), 2, "{status:?}");
+    until("the router's route is gone", || {
+        world
+            .inside(&["ip", "-6", "route", "show", "default"])
+            .is_empty()
+    });
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert_eq!(world.inside(&["ip", "-6", "route", "show", "default"]), "");
+    assert!(
+        !world
+            .inside(&["ip", "-6", "addr", "show"])
+            .contains("2001:db8::")
+    );
+}
+
+#[test]
 fn a_vlan_carries_the_addresses_alone() {
     let Some(world) = World::new("vlan", 1) else {
         return;

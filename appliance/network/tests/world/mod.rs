@@ -183,15 +183,33 @@ impl World {
 
     /// dnsmasq at the far end of the first cable, with leases that are renewed after 6 s.
     pub(crate) fn dhcp_server(&self) -> Option<Running> {
-        if !Command::new("dnsmasq")
-            .arg("--version")
-            .output()
-            .is_ok_and(|o| o.status.success())
-        {
-            eprintln!("skipped: there is no dnsmasq");
+        self.outside(0, &["ip", "addr", "add", "192.0.2.1/24", "dev", "port0"]);
+        self.dnsmasq(&[
+            "--dhcp-range=192.0.2.100,192.0.2.150,2m",
+            "--dhcp-authoritative",
+            "--dhcp-option=3,192.0.2.1",
+            "--dhcp-option=6,192.0.2.53",
+            "--dhcp-option=42,192.0.2.123",
+            "--dhcp-option=58,6",
+            "--dhcp-option=59,60",
+        ])
+    }
+
+    /// dnsmasq as a router that advertises itself every four seconds.
+    pub(crate) fn router(&self) -> Option<Running> {
+        self.dnsmasq(&[
+            "--enable-ra",
+            "--dhcp-range=2001:db8::,ra-only",
+            "--ra-param=port0,4,60",
+        ])
+    }
+
+    fn dnsmasq(&self, options: &[&str]) -> Option<Running> {
+        let there = Command::new("dnsmasq").arg("--version").output();
+        if !there.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: there is no dnsmasq (dnsmasq-base)");
             return None;
         }
-        self.outside(0, &["ip", "addr", "add", "192.0.2.1/24", "dev", "port0"]);
         let log = fs::File::create(self.state("dnsmasq.log")).unwrap();
         let leases = self.state("leases");
         let server = Command::new("ip")
@@ -201,18 +219,9 @@ impl World {
                 "--conf-file=/dev/null",
                 "--port=0",
                 "--log-dhcp",
-                "--user=root",
             ])
-            .args([
-                "--dhcp-range=192.0.2.100,192.0.2.150,2m",
-                "--dhcp-authoritative",
-            ])
-            .args(["--dhcp-option=3,192.0.2.1", "--dhcp-option=6,192.0.2.53"])
-            .args([
-                "--dhcp-option=42,192.0.2.123",
-                "--dhcp-option=58,6",
-                "--dhcp-option=59,60",
-            ])
+            .arg("--user=root")
+            .args(options)
             .arg(format!("--dhcp-leasefile={}", leases.display()))
             .stdout(Stdio::null())
             .stderr(log)
