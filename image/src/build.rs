@@ -285,10 +285,15 @@ fn unify(options: &Options<'_>, place: &Place<'_>, parts: &Parts) -> Result<(), 
     let settings = work.join("loader.conf");
     put(&settings, esp::LOADER_SETTINGS.as_bytes())?;
     let entry = format!("EFI/Linux/strongroom-{}.efi", env!("CARGO_PKG_VERSION"));
+    let enrol = |name: &str| folder.join("enrol").join(format!("{name}.auth"));
+    let (pk, kek, db) = (enrol("PK"), enrol("KEK"), enrol("db"));
     let files = [
         (esp::LOADER_PATH, loader.as_path()),
         (esp::REMOVABLE_PATH, loader.as_path()),
         ("loader/loader.conf", settings.as_path()),
+        ("loader/keys/strongroom/PK.auth", pk.as_path()),
+        ("loader/keys/strongroom/KEK.auth", kek.as_path()),
+        ("loader/keys/strongroom/db.auth", db.as_path()),
         (entry.as_str(), signed.as_path()),
     ];
     let partition = profile.partitions.iter().find(|p| p.holds == Content::Esp);

@@ -13,8 +13,11 @@ pub const REMOVABLE_PATH: &str = "EFI/BOOT/BOOTX64.EFI";
 /// Where the boot loader of the system is, as its own installer would put it.
 pub const LOADER_PATH: &str = "EFI/systemd/systemd-bootx64.efi";
 /// Settings of the boot loader. The editor would change the command line before an unsigned boot;
-/// a menu of three seconds is the way back to the other system, on the serial line too.
-pub const LOADER_SETTINGS: &str = "timeout 3\neditor no\nconsole-mode keep\n";
+/// a menu of three seconds is the way back to the other system, on the serial line too. In the
+/// firmware's set-up mode the menu offers to enrol our keys; it never does so by itself, because
+/// that locks out whatever else the machine could boot.
+pub const LOADER_SETTINGS: &str =
+    "timeout 3\neditor no\nconsole-mode keep\nsecure-boot-enroll manual\n";
 
 /// Writes a FAT32 file system of `mebibytes` with `files` (path in it, file of the build machine)
 /// to `image`. All dates are `seconds` after 1970.

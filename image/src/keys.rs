@@ -15,6 +15,11 @@ const KEY_KIND: &str = "rsa:2048";
 /// Firmware does not look at the date; a certificate has to have one all the same.
 const DAYS: &str = "7300";
 
+/// Attributes of the variables, which are signed with the content. All but `APPEND_WRITE`, which
+/// sbvarsign would add: firmware would then find another signature than it expects.
+const ATTRIBUTES: &str =
+    "NON_VOLATILE,RUNTIME_ACCESS,BOOTSERVICE_ACCESS,TIME_BASED_AUTHENTICATED_WRITE_ACCESS";
+
 /// A folder of keys.
 #[derive(Debug, Clone)]
 pub struct Keys {
@@ -138,7 +143,9 @@ impl Keys {
             let wrap = wrap.args(["--type", "x509", "--output"]);
             wrap.arg(&list).arg(&der).run()?;
             let sign = Tool::new("faketime", "faketime").arg("-f");
-            let sign = sign.arg(date(seconds)).args(["sbvarsign", "--key"]);
+            let sign = sign
+                .arg(date(seconds))
+                .args(["sbvarsign", "--attr", ATTRIBUTES, "--key"]);
             let sign = sign
                 .arg(self.key(signer))
                 .arg("--cert")

@@ -212,7 +212,7 @@ mod tests {
     fn mistakes_are_named() {
         let said = complaint("holds = \"root\"", "holds = \"empty\"");
         assert!(said.contains("0 partitions hold `Root`"), "{said}");
-        let said = complaint("disk_mebibytes = 2048", "disk_mebibytes = 500");
+        let said = complaint("disk_mebibytes = 1024", "disk_mebibytes = 500");
         assert!(said.contains("no room for data"), "{said}");
         let said = complaint("name = \"erofs\"", "name = \"virtio_blk\"");
         assert!(said.contains("`virtio_blk` is listed twice"), "{said}");
