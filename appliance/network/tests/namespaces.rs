@@ -96,6 +96,13 @@ fn static_addresses_follow_the_settings() {
     let resolv = std::fs::read_to_string(world.state("resolv.conf")).unwrap();
     assert!(resolv.contains("nameserver 192.0.2.53"), "{resolv}");
 
+    another_address(&world);
+    a_refused_file_changes_nothing(&world);
+    what_is_taken_away_comes_back(&world);
+    without_settings_nothing_is_left(&world);
+}
+
+fn another_address(world: &World) {
     // Another address in the same subnet, no IPv6, the default size.
     let v4 = static_v4("192.0.2.20/24", "192.0.2.1");
     world.settings(&settings(
@@ -117,7 +124,9 @@ fn static_addresses_follow_the_settings() {
             .contains("mtu 1500")
     );
     world.inside(&["ping", "-c1", "-W5", "192.0.2.1"]);
+}
 
+fn a_refused_file_changes_nothing(world: &World) {
     // A file that cannot be: what was there stays, and the reason is shown.
     let wrong = static_v4("192.0.2.20/24", "198.51.100.1");
     world.settings(&settings(
@@ -135,14 +144,18 @@ fn static_addresses_follow_the_settings() {
         world.wait(|_| true).interfaces[0].addresses,
         ["192.0.2.20/24"]
     );
+}
 
+fn what_is_taken_away_comes_back(world: &World) {
     // A lost cable, and what somebody removed by hand, come back by themselves.
     world.inside(&["ip", "link", "set", "eth0", "down"]);
     until("the link is up again", || {
         let routes = world.inside(&["ip", "route", "show", "table", "100"]);
         routes.contains("default via 192.0.2.1") && routes.contains("192.0.2.0/24")
     });
+}
 
+fn without_settings_nothing_is_left(world: &World) {
     // No settings any more: nothing is left.
     world.no_settings();
     world.wait(|status| {
@@ -313,6 +326,10 @@ fn answers_leave_by_the_interface_they_came_in_on() {
         let table = |number| world.inside(&["ip", "route", "show", "table", number]);
         table("100").contains("default") && table("101").contains("default")
     });
+    only_its_own_side_answers(&world);
+}
+
+fn only_its_own_side_answers(world: &World) {
     // One default route for what this machine begins, and it is the outgoing one.
     let routes = world.inside(&["ip", "route", "show", "default"]);
     assert_eq!(routes.lines().count(), 1, "{routes}");

@@ -65,116 +65,119 @@ fn the_example_is_taken_and_comes_back() {
     );
 }
 
+type Change = fn(&mut Value);
+
+/// Changes of the example and words with which each is refused.
+const REFUSED: &[(&str, Change)] = &[
+    ("version 2", |v| v["version"] = json!(2)),
+    ("unknown field `colour`", |v| v["colour"] = json!("red")),
+    ("unknown field `speed`", |v| {
+        v["interfaces"][0]["speed"] = json!(1)
+    }),
+    ("unknown field `mask`", |v| {
+        v["interfaces"][0]["ipv4"]["static"]["mask"] = json!(1);
+    }),
+    ("hostname: \"kms1.example\" has a dot", |v| {
+        v["hostname"] = json!("kms1.example")
+    }),
+    ("'_' is not allowed", |v| v["hostname"] = json!("kms_1")),
+    ("'ü' is not allowed", |v| {
+        v["hostname"] = json!("schlüssel")
+    }),
+    ("a label is empty", |v| v["hostname"] = json!("")),
+    ("begins or ends with a hyphen", |v| {
+        v["hostname"] = json!("kms-")
+    }),
+    ("64 bytes, more than 63", |v| {
+        v["hostname"] = json!("a".repeat(64))
+    }),
+    ("fqdn: \"kms1\"", |v| v["fqdn"] = json!("kms1")),
+    ("fqdn: \"kms1.example.org.\"", |v| {
+        v["fqdn"] = json!("kms1.example.org.")
+    }),
+    ("254 bytes, more than 253", |v| {
+        v["fqdn"] = json!("a.".repeat(126) + "ab")
+    }),
+    ("its last label is a number", |v| {
+        v["fqdn"] = json!("10.0.0.1")
+    }),
+    ("3 entries, at most 2", |v| {
+        let one = v["interfaces"][1].clone();
+        v["interfaces"].as_array_mut().unwrap().push(one);
+    }),
+    ("eth0 is configured twice", |v| {
+        v["interfaces"][1]["name"] = json!("eth0")
+    }),
+    ("\"eth7\" is no interface", |v| {
+        v["interfaces"][1]["name"] = json!("eth7")
+    }),
+    ("VLAN 0 does not exist", |v| {
+        v["interfaces"][0]["vlan"] = json!(0)
+    }),
+    ("VLAN 4095 does not exist", |v| {
+        v["interfaces"][0]["vlan"] = json!(4095)
+    }),
+    ("1279 bytes; it can be 1280", |v| {
+        v["interfaces"][0]["mtu"] = json!(1279)
+    }),
+    ("575 bytes; it can be 576", |v| {
+        v["interfaces"][1]["mtu"] = json!(575)
+    }),
+    ("it is a group address", |v| {
+        v["interfaces"][0]["mac"] = json!("01:00:5e:00:00:01");
+    }),
+    ("is not a hardware address", |v| {
+        v["interfaces"][0]["mac"] = json!("52:54:00:12:34")
+    }),
+    ("more than one interface may have a gateway", |v| {
+        v["outgoing"] = json!(null)
+    }),
+    ("\"eth2\" is not among", |v| v["outgoing"] = json!("eth2")),
+    ("eth1 has no gateway", |v| {
+        v["interfaces"][1]["ipv4"] = json!("off");
+        v["outgoing"] = json!("eth1");
+    }),
+    ("4 entries, at most 3", |v| {
+        v["dns"] = json!(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]);
+    }),
+    ("an entry is there twice", |v| {
+        v["dns"] = json!(["10.0.0.1", "10.0.0.1"])
+    }),
+    ("dns: 127.0.0.53 is a loopback address", |v| {
+        v["dns"] = json!(["127.0.0.53"])
+    }),
+    ("ntp: 224.0.1.1 is a multicast address", |v| {
+        v["ntp"] = json!(["224.0.1.1"])
+    }),
+    ("ntp: \"clock\" is no fully", |v| {
+        v["ntp"] = json!(["clock"])
+    }),
+    ("5 entries, at most 4", |v| {
+        v["ntp"] = json!(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]);
+    }),
+    ("no time zone \"Mars/Olympus\"", |v| {
+        v["time_zone"] = json!("Mars/Olympus")
+    }),
+    ("no time zone \"../UTC\"", |v| {
+        v["time_zone"] = json!("../UTC")
+    }),
+    ("no time zone \"/etc/passwd\"", |v| {
+        v["time_zone"] = json!("/etc/passwd")
+    }),
+    ("no time zone \"zone.tab\"", |v| {
+        v["time_zone"] = json!("zone.tab")
+    }),
+    ("no time zone \"Europe\"", |v| {
+        v["time_zone"] = json!("Europe")
+    }),
+    ("overlap", |v| {
+        v["interfaces"][1]["ipv4"] = json!({"static": {"address": "192.0.2.200/25"}});
+    }),
+];
+
 #[test]
 fn what_cannot_be_is_refused_with_its_place() {
-    type Change = fn(&mut Value);
-    let cases: &[(&str, Change)] = &[
-        ("version 2", |v| v["version"] = json!(2)),
-        ("unknown field `colour`", |v| v["colour"] = json!("red")),
-        ("unknown field `speed`", |v| {
-            v["interfaces"][0]["speed"] = json!(1)
-        }),
-        ("unknown field `mask`", |v| {
-            v["interfaces"][0]["ipv4"]["static"]["mask"] = json!(1);
-        }),
-        ("hostname: \"kms1.example\" has a dot", |v| {
-            v["hostname"] = json!("kms1.example")
-        }),
-        ("'_' is not allowed", |v| v["hostname"] = json!("kms_1")),
-        ("'ü' is not allowed", |v| {
-            v["hostname"] = json!("schlüssel")
-        }),
-        ("a label is empty", |v| v["hostname"] = json!("")),
-        ("begins or ends with a hyphen", |v| {
-            v["hostname"] = json!("kms-")
-        }),
-        ("64 bytes, more than 63", |v| {
-            v["hostname"] = json!("a".repeat(64))
-        }),
-        ("fqdn: \"kms1\"", |v| v["fqdn"] = json!("kms1")),
-        ("fqdn: \"kms1.example.org.\"", |v| {
-            v["fqdn"] = json!("kms1.example.org.")
-        }),
-        ("254 bytes, more than 253", |v| {
-            v["fqdn"] = json!("a.".repeat(126) + "ab")
-        }),
-        ("its last label is a number", |v| {
-            v["fqdn"] = json!("10.0.0.1")
-        }),
-        ("3 entries, at most 2", |v| {
-            let one = v["interfaces"][1].clone();
-            v["interfaces"].as_array_mut().unwrap().push(one);
-        }),
-        ("eth0 is configured twice", |v| {
-            v["interfaces"][1]["name"] = json!("eth0")
-        }),
-        ("\"eth7\" is no interface", |v| {
-            v["interfaces"][1]["name"] = json!("eth7")
-        }),
-        ("VLAN 0 does not exist", |v| {
-            v["interfaces"][0]["vlan"] = json!(0)
-        }),
-        ("VLAN 4095 does not exist", |v| {
-            v["interfaces"][0]["vlan"] = json!(4095)
-        }),
-        ("1279 bytes; it can be 1280", |v| {
-            v["interfaces"][0]["mtu"] = json!(1279)
-        }),
-        ("575 bytes; it can be 576", |v| {
-            v["interfaces"][1]["mtu"] = json!(575)
-        }),
-        ("it is a group address", |v| {
-            v["interfaces"][0]["mac"] = json!("01:00:5e:00:00:01");
-        }),
-        ("is not a hardware address", |v| {
-            v["interfaces"][0]["mac"] = json!("52:54:00:12:34")
-        }),
-        ("more than one interface may have a gateway", |v| {
-            v["outgoing"] = json!(null)
-        }),
-        ("\"eth2\" is not among", |v| v["outgoing"] = json!("eth2")),
-        ("eth1 has no gateway", |v| {
-            v["interfaces"][1]["ipv4"] = json!("off");
-            v["outgoing"] = json!("eth1");
-        }),
-        ("4 entries, at most 3", |v| {
-            v["dns"] = json!(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]);
-        }),
-        ("an entry is there twice", |v| {
-            v["dns"] = json!(["10.0.0.1", "10.0.0.1"])
-        }),
-        ("dns: 127.0.0.53 is a loopback address", |v| {
-            v["dns"] = json!(["127.0.0.53"])
-        }),
-        ("ntp: 224.0.1.1 is a multicast address", |v| {
-            v["ntp"] = json!(["224.0.1.1"])
-        }),
-        ("ntp: \"clock\" is no fully", |v| {
-            v["ntp"] = json!(["clock"])
-        }),
-        ("5 entries, at most 4", |v| {
-            v["ntp"] = json!(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]);
-        }),
-        ("no time zone \"Mars/Olympus\"", |v| {
-            v["time_zone"] = json!("Mars/Olympus")
-        }),
-        ("no time zone \"../UTC\"", |v| {
-            v["time_zone"] = json!("../UTC")
-        }),
-        ("no time zone \"/etc/passwd\"", |v| {
-            v["time_zone"] = json!("/etc/passwd")
-        }),
-        ("no time zone \"zone.tab\"", |v| {
-            v["time_zone"] = json!("zone.tab")
-        }),
-        ("no time zone \"Europe\"", |v| {
-            v["time_zone"] = json!("Europe")
-        }),
-        ("overlap", |v| {
-            v["interfaces"][1]["ipv4"] = json!({"static": {"address": "192.0.2.200/25"}});
-        }),
-    ];
-    for (words, change) in cases {
+    for (words, change) in REFUSED {
         let refused = refusal(change);
         assert!(
             refused.contains(words),
@@ -183,47 +186,71 @@ fn what_cannot_be_is_refused_with_its_place() {
     }
 }
 
+/// An address, a gateway, and words with which they are refused.
+const REFUSED_V4: &[(&str, &str, &str)] = &[
+    (
+        "192.0.2.10",
+        "192.0.2.1",
+        "is not an IPv4 address with its prefix",
+    ),
+    (
+        "192.0.2.10/33",
+        "192.0.2.1",
+        "is not an IPv4 address with its prefix",
+    ),
+    (
+        "192.0.2.0/24",
+        "192.0.2.1",
+        "192.0.2.0 is the network address",
+    ),
+    (
+        "192.0.2.255/24",
+        "192.0.2.1",
+        "192.0.2.255 is the broadcast address",
+    ),
+    ("127.0.0.1/8", "127.0.0.2", "is a loopback address"),
+    ("0.1.2.3/8", "0.1.2.4", "is a reserved address"),
+    ("240.0.0.1/8", "240.0.0.2", "is a reserved address"),
+    ("224.0.0.1/24", "224.0.0.2", "is a multicast address"),
+    ("192.0.2.10/0", "192.0.2.1", "the whole internet"),
+    (
+        "192.0.2.10/24",
+        "192.0.3.1",
+        "is not in the subnet 192.0.2.0/24",
+    ),
+    (
+        "192.0.2.10/24",
+        "192.0.2.10",
+        "is this machine's own address",
+    ),
+    ("192.0.2.10/24", "192.0.2.255", "is the broadcast address"),
+];
+
+/// The same for IPv6.
+const REFUSED_V6: &[(&str, &str, &str)] = &[
+    ("fe80::10/64", "fe80::1", "fe80::10 is link-local"),
+    ("::1/128", "fe80::1", "is a loopback address"),
+    (
+        "::ffff:192.0.2.1/96",
+        "fe80::1",
+        "is an IPv4 address written as IPv6",
+    ),
+    ("ff02::1/64", "fe80::1", "is a multicast address"),
+    (
+        "2001:db8::10/64",
+        "2001:db9::1",
+        "is neither in the subnet 2001:db8::/64",
+    ),
+    (
+        "2001:db8::10/64",
+        "2001:db8::10",
+        "is this machine's own address",
+    ),
+];
+
 #[test]
 fn addresses_and_gateways_that_cannot_be_are_refused() {
-    let v4: &[(&str, &str, &str)] = &[
-        (
-            "192.0.2.10",
-            "192.0.2.1",
-            "is not an IPv4 address with its prefix",
-        ),
-        (
-            "192.0.2.10/33",
-            "192.0.2.1",
-            "is not an IPv4 address with its prefix",
-        ),
-        (
-            "192.0.2.0/24",
-            "192.0.2.1",
-            "192.0.2.0 is the network address",
-        ),
-        (
-            "192.0.2.255/24",
-            "192.0.2.1",
-            "192.0.2.255 is the broadcast address",
-        ),
-        ("127.0.0.1/8", "127.0.0.2", "is a loopback address"),
-        ("0.1.2.3/8", "0.1.2.4", "is a reserved address"),
-        ("240.0.0.1/8", "240.0.0.2", "is a reserved address"),
-        ("224.0.0.1/24", "224.0.0.2", "is a multicast address"),
-        ("192.0.2.10/0", "192.0.2.1", "the whole internet"),
-        (
-            "192.0.2.10/24",
-            "192.0.3.1",
-            "is not in the subnet 192.0.2.0/24",
-        ),
-        (
-            "192.0.2.10/24",
-            "192.0.2.10",
-            "is this machine's own address",
-        ),
-        ("192.0.2.10/24", "192.0.2.255", "is the broadcast address"),
-    ];
-    for (address, gateway, words) in v4 {
+    for (address, gateway, words) in REFUSED_V4 {
         let refused = refusal(|v| {
             v["interfaces"][0]["ipv4"]["static"] = json!({"address": address, "gateway": gateway});
         });
@@ -232,27 +259,7 @@ fn addresses_and_gateways_that_cannot_be_are_refused() {
             "{refused:?} does not say {words:?}"
         );
     }
-    let v6: &[(&str, &str, &str)] = &[
-        ("fe80::10/64", "fe80::1", "fe80::10 is link-local"),
-        ("::1/128", "fe80::1", "is a loopback address"),
-        (
-            "::ffff:192.0.2.1/96",
-            "fe80::1",
-            "is an IPv4 address written as IPv6",
-        ),
-        ("ff02::1/64", "fe80::1", "is a multicast address"),
-        (
-            "2001:db8::10/64",
-            "2001:db9::1",
-            "is neither in the subnet 2001:db8::/64",
-        ),
-        (
-            "2001:db8::10/64",
-            "2001:db8::10",
-            "is this machine's own address",
-        ),
-    ];
-    for (address, gateway, words) in v6 {
+    for (address, gateway, words) in REFUSED_V6 {
         let refused = refusal(|v| {
             v["interfaces"][0]["ipv6"]["static"] = json!({"address": address, "gateway": gateway});
         });
