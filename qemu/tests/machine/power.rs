@@ -2,6 +2,7 @@
 
 use crate::guest::{ask, builder, started};
 use crate::{NEVER, SOON};
+use qemu::Nic;
 use std::time::Instant;
 
 #[test]
@@ -75,7 +76,12 @@ fn stopped_guest_says_nothing_until_it_goes_on() {
 fn saved_machine_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let saved = folder.path().join("a saved 'state'");
-    let machine = started(builder(folder.path()));
+    let tpm = folder.path().join("tpm");
+    let builder = || {
+        let nic = Nic::user().forward(22);
+        builder(folder.path()).tpm(&tpm).nic(nic)
+    };
+    let machine = started(builder());
     machine.serial().send("e half a li").unwrap();
     machine.serial().expect("half a li", SOON).unwrap();
     let begin = Instant::now();
@@ -84,7 +90,8 @@ fn saved_machine_goes_on_where_it_was() {
     drop(machine);
     for _ in 0..2 {
         let begin = Instant::now();
-        let machine = builder(folder.path()).resume(&saved).start().unwrap();
+        let machine = builder().resume(&saved).start().unwrap();
+        assert!(machine.forwarded(22).is_some());
         machine.serial().send_line("ne").unwrap();
         machine.serial().expect("half a line\r\n", SOON).unwrap();
         println!("answers {:?} after its resumption", begin.elapsed());
