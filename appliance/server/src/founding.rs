@@ -38,6 +38,10 @@ pub(crate) struct Founder<'a> {
     pub(crate) layout: &'a Layout,
     /// Address of the KMIP port, for the server's certificate.
     pub(crate) address: IpAddr,
+    /// Names of the node, likewise.
+    pub(crate) names: &'a [String],
+    /// Name of the Local CA; made from the cluster's identity when there is none.
+    pub(crate) ca_subject: Option<&'a str>,
 }
 
 /// Makes the vault of a new cluster.
@@ -148,7 +152,9 @@ impl Founder<'_> {
         let ca = match vault.local_ca() {
             Ok(ca) => ca,
             Err(vault::CaFault::Absent) => {
-                let name = format!("Strongroom Local CA {}", &vault.cluster().to_string()[..8]);
+                let cluster = vault.cluster().to_string();
+                let own = || format!("Strongroom Local CA {}", &cluster[..8]);
+                let name = self.ca_subject.map_or_else(own, str::to_owned);
                 vault.create_local_ca(&name, validity(now, CA_DAYS))?
             }
             Err(e) => return Err(e.into()),
@@ -166,6 +172,7 @@ impl Founder<'_> {
             if !self.address.is_loopback() && !self.address.is_unspecified() {
                 names.push(SubjectName::Ip(self.address));
             }
+            names.extend(self.names.iter().cloned().map(SubjectName::Dns));
             let profile = ServerProfile {
                 names,
                 validity: validity(now, CERTIFICATE_DAYS),
@@ -301,7 +308,7 @@ pub(crate) async fn add_client(
 }
 
 /// Where certificate and key of a client lie.
-fn client_files(layout: &Layout, name: &Name) -> (PathBuf, PathBuf) {
+pub(crate) fn client_files(layout: &Layout, name: &Name) -> (PathBuf, PathBuf) {
     let file = |ending: &str| layout.clients().join(format!("{name}.{ending}"));
     (file("pem"), file("key"))
 }

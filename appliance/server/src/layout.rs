@@ -15,12 +15,24 @@ const EVIDENCE_MAX: u32 = 10_000;
 #[derive(Clone, Debug)]
 pub struct Layout {
     root: PathBuf,
+    /// Folder of the Unix sockets; the node's own folder when there is no other.
+    sockets: Option<PathBuf>,
 }
 
 impl Layout {
     /// Names the folder; nothing is touched.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            sockets: None,
+        }
+    }
+
+    /// The same with the Unix sockets in a folder of their own, so that who may reach them need not
+    /// reach the rest.
+    pub(crate) fn with_sockets(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.sockets = Some(folder.into());
+        self
     }
 
     /// The folder itself.
@@ -154,7 +166,26 @@ impl Layout {
 
     /// The Unix socket of the running node.
     pub fn control_socket(&self) -> PathBuf {
-        self.root.join("control.sock")
+        self.sockets().join("control.sock")
+    }
+
+    /// The Unix socket that answers before a node runs: set-up and unlocking.
+    pub(crate) fn threshold_socket(&self) -> PathBuf {
+        self.sockets().join("threshold.sock")
+    }
+
+    fn sockets(&self) -> &Path {
+        self.sockets.as_deref().unwrap_or(&self.root)
+    }
+
+    /// There while a set-up is not confirmed.
+    pub(crate) fn setup_begun(&self) -> PathBuf {
+        self.root.join("setup-begun")
+    }
+
+    /// What the settings of this node were when the log was open last.
+    pub(crate) fn settings_copy(&self) -> PathBuf {
+        self.root.join("data/settings.json")
     }
 
     /// Held locked by the process that runs the node.
@@ -196,6 +227,6 @@ pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&partial, path)?;
-    let parent = path.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(parent)?.sync_all()
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }

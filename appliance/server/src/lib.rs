@@ -6,7 +6,9 @@
 #![warn(missing_docs)]
 
 pub mod access_log;
+mod administrators;
 mod clock;
+mod console;
 mod contact;
 pub mod counters;
 pub mod doors;
@@ -21,10 +23,13 @@ mod member;
 pub mod metrics;
 pub mod node;
 pub mod notary;
+mod place_in_network;
 pub mod program;
 pub mod projections;
 mod recovery;
 pub mod render;
 pub mod room;
+mod setup;
 mod soundness;
+mod ssh_host_key;
 mod tls;

@@ -59,6 +59,12 @@ pub struct Settings {
     pub user_field: UserField,
     /// Users that the founding of a cluster makes, with certificates in the clients folder.
     pub first_users: Vec<domain::Name>,
+    /// Names of the node, for its certificate.
+    pub names: Vec<String>,
+    /// Name of the Local CA that a founding makes; made from the cluster's identity if not given.
+    pub ca_subject: Option<String>,
+    /// The user that the console runs as, where there is one.
+    pub console: Option<u32>,
 }
 
 /// Addresses of the doors that clients use.
@@ -122,6 +128,8 @@ impl Node {
             notary,
             layout: &layout,
             address: settings.kmip.ip(),
+            names: &settings.names,
+            ca_subject: settings.ca_subject.as_deref(),
         };
         founder.complete(&settings.first_users).await?;
         let tools = jobs::Tools {
@@ -406,6 +414,7 @@ async fn open_doors(
         colleagues: parts.colleagues.clone(),
         layout: settings.layout.clone(),
         doors,
+        console: settings.console,
     });
     tokio::spawn(control.open(stop.clone())?);
     Ok(doors)

@@ -14,9 +14,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kmip", &[]),
     ("vault", &["domain"]),
     ("cluster", &["ledger"]),
-    ("server", &["domain", "ledger", "kmip", "vault", "cluster"]),
+    // Processes of their own: what they may do, no other may (docs/decisions/0018).
+    ("network", &[]),
+    ("init", &[]),
+    (
+        "server",
+        &["domain", "ledger", "kmip", "vault", "cluster", "network"],
+    ),
+    // What builds and runs machines knows nothing of what is inside.
+    ("image", &[]),
+    ("qemu", &[]),
     // Development jobs drive the product the way the suites do.
-    ("xtask", &["kmip", "tests"]),
+    ("xtask", &["image", "kmip", "qemu", "tests"]),
     ("lossy", &[]),
     (
         "tests",

@@ -2,4 +2,5 @@
 
 pub mod control;
 pub mod kmip;
+pub(crate) mod threshold;
 pub mod web;

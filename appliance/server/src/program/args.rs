@@ -40,6 +40,14 @@ pub(super) enum Command {
         Exit code 0: everything holds. 1: it prints the first thing that is wrong."
     )]
     Verify(Verify),
+    /// Run the node of an appliance: set-up, unlocking, service. Started by PID 1 of the image.
+    #[command(after_help = "Example, beside an appliance of its own in ./box:\n  \
+        mkdir -p box/sockets && strongroom serve --dir box/data --sockets box/sockets\n  \
+        strongroom console --sockets box/sockets")]
+    Serve(Serve),
+    /// Be the console of an appliance on this terminal: first set-up, unlocking, commands.
+    #[command(after_help = "Example:\n  strongroom console --sockets box/sockets")]
+    Console(Console),
     /// The process that talks to a PKCS#11 library; started by the node itself.
     #[command(hide = true)]
     HsmWorker,
@@ -87,6 +95,38 @@ pub(super) struct Dev {
     /// File with the PIN of the token.
     #[arg(long, value_name = "FILE", requires = "hsm_module")]
     pub(super) hsm_pin_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Folder of the node; its keys lie below in `keys`.
+    #[arg(long, value_name = "DIR", default_value = "/data")]
+    pub(super) dir: PathBuf,
+    /// Folder of the Unix sockets.
+    #[arg(long, value_name = "DIR", default_value = "/run/strongroom/control")]
+    pub(super) sockets: PathBuf,
+    /// User id of the console, which may ask for what its administrator may.
+    #[arg(long, value_name = "UID")]
+    pub(super) console_uid: Option<u32>,
+    /// File that the processes of network and time read.
+    #[arg(long, value_name = "FILE")]
+    pub(super) network: Option<PathBuf>,
+    /// Set-up file for an unattended first start.
+    #[arg(long, value_name = "FILE")]
+    pub(super) setup: Option<PathBuf>,
+    /// Field of a client certificate that names the user.
+    #[arg(long, value_enum, default_value = "cn")]
+    pub(super) user_field: UserField,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Console {
+    /// Folder of the Unix sockets of the node.
+    #[arg(long, value_name = "DIR", default_value = "/run/strongroom/control")]
+    pub(super) sockets: PathBuf,
+    /// The socket of PID 1.
+    #[arg(long, value_name = "FILE")]
+    pub(super) init: Option<PathBuf>,
 }
 
 impl Dev {
@@ -137,7 +177,7 @@ pub(super) struct Verify {
 
 /// Commands on a running node.
 #[derive(Debug, Subcommand)]
-pub(super) enum NodeCommand {
+pub(crate) enum NodeCommand {
     /// Show whether the node serves, and its figures.
     #[command(after_help = "Example:\n  strongroom --dir ./strongroom-dev status")]
     Status {
@@ -186,7 +226,7 @@ pub(super) enum NodeCommand {
 
 /// What a new node is to be.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(super) enum JoinRole {
+pub(crate) enum JoinRole {
     /// Holds keys and votes.
     Voter,
     /// Holds keys and does not vote: a far site.
@@ -196,7 +236,7 @@ pub(super) enum JoinRole {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum ClusterCommand {
+pub(crate) enum ClusterCommand {
     /// Show the members and how far they agree.
     Status {
         /// Print JSON.
@@ -325,7 +365,7 @@ pub(super) enum ClusterCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Log {
+pub(crate) enum Log {
     /// Show records, oldest first.
     #[command(after_help = "Examples:\n  strongroom log show --view audit\n  \
         strongroom log show --view activity --json --follow")]
@@ -345,8 +385,16 @@ pub(super) enum Log {
     },
 }
 
+impl Log {
+    /// Whether it goes on until it is stopped.
+    pub(crate) fn follows(&self) -> bool {
+        let Self::Show { follow, .. } = self;
+        *follow
+    }
+}
+
 #[derive(Debug, Subcommand)]
-pub(super) enum Client {
+pub(crate) enum Client {
     /// Add a user, or issue a further certificate to one.
     #[command(
         after_help = "Example:\n  strongroom client add array-7 --group storage\n\n\
@@ -376,7 +424,7 @@ pub(super) enum Client {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Key {
+pub(crate) enum Key {
     /// List objects, oldest first.
     List {
         /// At most so many.
@@ -397,7 +445,7 @@ pub(super) enum Key {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Epoch {
+pub(crate) enum Epoch {
     /// Make a new key-encryption key, seal all objects under it, destroy the old one.
     Rotate {
         /// Print JSON.
@@ -407,7 +455,7 @@ pub(super) enum Epoch {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Slot {
+pub(crate) enum Slot {
     /// List seal slots.
     List {
         /// Print JSON.
@@ -442,7 +490,7 @@ pub(super) enum Slot {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum StateCommand {
+pub(crate) enum StateCommand {
     /// Print the digest of the state.
     Digest {
         /// Replay the whole log from an empty start and compare.

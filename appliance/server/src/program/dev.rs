@@ -69,6 +69,9 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
         peer: at(options.peer_port),
         user_field: options.user_field,
         first_users: users.into(),
+        names: Vec::new(),
+        ca_subject: None,
+        console: None,
     };
     turn_clock(&layout.clock_offset());
     tokio::spawn(keep_turning_clock(layout.clock_offset()));

@@ -4,11 +4,14 @@ mod args;
 mod dev;
 mod fleet;
 mod join;
-mod operate;
+pub(crate) mod operate;
 mod recover;
+mod serve;
 mod verify;
 
-use args::{Arguments, ClusterCommand, Command, NodeCommand};
+use crate::console;
+pub(crate) use args::NodeCommand;
+use args::{Arguments, ClusterCommand, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -20,6 +23,8 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Dev(options) => dev::run(&options),
         Command::Verify(options) => verify::run(&options),
+        Command::Serve(options) => serve::run(&options),
+        Command::Console(options) => run_console(options),
         Command::HsmWorker => run_hsm_worker(),
         Command::Node(NodeCommand::Cluster(command @ ClusterCommand::Join { .. })) => {
             join::run(&arguments.dir, command)
@@ -52,6 +57,14 @@ fn start_diagnostics() {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+}
+
+fn run_console(options: args::Console) -> anyhow::Result<ExitCode> {
+    console::run(&console::Places {
+        sockets: options.sockets,
+        init: options.init,
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_hsm_worker() -> anyhow::Result<ExitCode> {

@@ -1,5 +1,6 @@
 //! Commands on a running node, spoken over its Unix socket.
 
+pub(crate) use super::args::Client as ClientCommand;
 use super::args::{Client, ClusterCommand, Epoch, Key, Log, NodeCommand, Slot, StateCommand};
 use crate::doors::control::{ClusterRequest, Line, Request};
 use crate::layout::Layout;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 const PASSPHRASE_BYTES_MAX: u64 = 1024;
 
 /// How an answer is shown.
-enum Show {
+pub(crate) enum Show {
     /// JSON: items a line each, or the result.
     Json,
     /// Records of the logs, a line each.
@@ -81,7 +82,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
+pub(crate) fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
     let either = |json: bool, show| if json { Show::Json } else { show };
     Ok(match command {
         NodeCommand::Status { digest, json } => {
@@ -218,7 +219,7 @@ fn read_passphrase() -> anyhow::Result<String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn print(answer: impl BufRead, show: &Show) -> anyhow::Result<ExitCode> {
+pub(crate) fn print(answer: impl BufRead, show: &Show) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let mut rows = Vec::new();
     let progress_line = std::io::stderr().is_terminal();
@@ -248,6 +249,11 @@ fn print(answer: impl BufRead, show: &Show) -> anyhow::Result<ExitCode> {
         }
     }
     bail!("the node ended before it answered")
+}
+
+/// Shows an answer, a field a line.
+pub(crate) fn print_fields(answer: &Value) -> std::io::Result<()> {
+    fields(&mut std::io::stdout().lock(), answer, 0)
 }
 
 fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> anyhow::Result<()> {

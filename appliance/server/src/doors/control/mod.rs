@@ -5,9 +5,12 @@
 
 mod cluster;
 mod integrity;
+mod sessions;
+mod setting;
 
 pub use cluster::ClusterRequest;
 
+use super::threshold;
 use crate::engine::{Engine, Refusal};
 use crate::founding;
 use crate::jobs::cosign::Cosigner;
@@ -21,15 +24,15 @@ use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, 
 use ledger::SegmentsReader;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sessions::Sessions;
 use std::collections::VecDeque;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
 /// Longest request line.
@@ -92,6 +95,18 @@ pub enum Request {
     SlotRemove {
         id: u32,
     },
+    SignIn {
+        name: String,
+        password: String,
+    },
+    As {
+        token: String,
+        request: Box<Request>,
+    },
+    RunningConfig,
+    ClientBundle {
+        name: String,
+    },
 }
 
 impl std::fmt::Debug for Request {
@@ -123,10 +138,12 @@ pub(crate) struct Control {
     pub(crate) layout: Layout,
     /// Addresses of the doors for clients; a witness has none.
     pub(crate) doors: Option<Doors>,
+    /// The user that the console runs as, where there is one.
+    pub(crate) console: Option<u32>,
 }
 
 /// The door, ready to open.
-pub(crate) struct ControlDoor(Control);
+pub(crate) struct ControlDoor(Control, Sessions);
 
 impl std::fmt::Debug for ControlDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -150,7 +167,7 @@ const ROTATION_PATIENCE: Duration = Duration::from_secs(30);
 impl ControlDoor {
     /// Prepares the door.
     pub(crate) fn new(control: Control) -> Arc<Self> {
-        Arc::new(Self(control))
+        Arc::new(Self(control, Sessions::default()))
     }
 
     /// Opens the socket; the future serves it until told to stop.
@@ -158,13 +175,7 @@ impl ControlDoor {
         self: Arc<Self>,
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let path = self.layout.control_socket();
-        // The folder is locked by this process, so a socket found here is left from a crash.
-        if path.exists() {
-            std::fs::remove_file(&path)?;
-        }
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let listener = threshold::bind(&self.layout.control_socket(), self.console.is_some())?;
         Ok(async move {
             loop {
                 let accepted = tokio::select! {
@@ -190,16 +201,11 @@ impl ControlDoor {
 
     async fn serve(&self, stream: UnixStream) -> io::Result<()> {
         let peer = stream.peer_cred()?;
-        let us = nix::unistd::geteuid().as_raw();
         let (read, mut write) = stream.into_split();
-        if peer.uid() != us && peer.uid() != 0 {
+        if !threshold::may_ask(peer.uid(), self.console) {
             let line = Line::Error("only the user that runs the node, and root, may ask".into());
             return send(&mut write, &line).await;
         }
-        let actor = Actor::Operator {
-            name: format!("uid:{}", peer.uid()),
-            door: Door::Socket,
-        };
         let mut line = String::new();
         BufReader::new(read.take(REQUEST_BYTES_MAX))
             .read_line(&mut line)
@@ -210,7 +216,7 @@ impl ControlDoor {
         };
         let (lines, mut queue) = mpsc::channel(LINES_WAITING_MAX);
         let work = async {
-            let end = match self.answer(&actor, request, &lines).await {
+            let end = match self.admitted(peer.uid(), request, &lines).await {
                 Ok(done) => Line::Done(done),
                 Err(error) => Line::Error(error),
             };
@@ -231,8 +237,35 @@ impl ControlDoor {
         }
     }
 
+    /// Root and the user that runs the node speak for themselves; at the console an administrator
+    /// signs in first.
+    async fn admitted(&self, uid: u32, request: Request, lines: &mpsc::Sender<Line>) -> Answer {
+        match request {
+            Request::SignIn { name, password } => self.sign_in(&name, password).await,
+            Request::As { token, request } => {
+                let name = self.1.who(&token).ok_or("sign in first, or again")?;
+                let actor = Actor::Operator {
+                    name: name.to_string(),
+                    door: Door::Console,
+                };
+                self.answer(&actor, *request, lines).await
+            }
+            _ if Some(uid) == self.console => Err("sign in first".to_owned()),
+            request => {
+                let actor = Actor::Operator {
+                    name: format!("uid:{uid}"),
+                    door: Door::Socket,
+                };
+                self.answer(&actor, request, lines).await
+            }
+        }
+    }
+
     async fn answer(&self, actor: &Actor, request: Request, lines: &mpsc::Sender<Line>) -> Answer {
         match request {
+            Request::SignIn { .. } | Request::As { .. } => Err("sign in once".to_owned()),
+            Request::RunningConfig => Ok(self.running_config()),
+            Request::ClientBundle { name } => self.client_bundle(&name),
             Request::Status { digest } => self.status(digest).await,
             Request::Cluster(request) => self.cluster(actor, request).await,
             Request::LogShow { view, last, follow } => {

@@ -1,0 +1,54 @@
+//! The console: a person at the serial line of an appliance. It first asks for what a new appliance
+//! needs to know, then for what unlocks one that was switched off, then takes commands.
+//!
+//! It is a process of its own without rights: everything it wants, it asks the node for, over Unix
+//! sockets.
+
+mod commands;
+mod dialogue;
+mod line;
+mod talk;
+
+use crate::layout::Layout;
+use anyhow::Context;
+use line::Terminal;
+use std::path::PathBuf;
+use std::time::Duration;
+use talk::Talk;
+
+/// Pause before the node is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
+/// Where the console finds what it talks to.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Folder of the node's sockets.
+    pub(crate) sockets: PathBuf,
+    /// The socket of PID 1; none where there is none of ours.
+    pub(crate) init: Option<PathBuf>,
+}
+
+/// Runs until the line is gone.
+pub(crate) fn run(places: &Places) -> anyhow::Result<()> {
+    let layout = Layout::new("/nonexistent").with_sockets(&places.sockets);
+    let talk = Talk::new(layout, places.init.clone());
+    let mut terminal = Terminal::open().context("the console is no terminal")?;
+    let mut said_waiting = false;
+    loop {
+        let Ok(phase) = talk.phase() else {
+            if !said_waiting {
+                terminal.say("Strongroom is starting.")?;
+                said_waiting = true;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+            continue;
+        };
+        said_waiting = false;
+        match phase["phase"].as_str() {
+            Some("set-up") => dialogue::set_up(&mut terminal, &talk)?,
+            Some("confirm") => dialogue::confirm(&mut terminal, &talk, &phase)?,
+            Some("sealed") => dialogue::unlock(&mut terminal, &talk)?,
+            _ => commands::session(&mut terminal, &talk)?,
+        }
+    }
+}
