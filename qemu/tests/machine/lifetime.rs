@@ -2,11 +2,13 @@
 
 use crate::SOON;
 use crate::guest::{ask, bare, builder, disk_file, started};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use qemu::{Boot, Disk, Fault, Format, Kernel, Machine, Nic};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -134,57 +136,84 @@ fn shows_the_console() {
     println!("left: {left:?}");
 }
 
-/// Reads the terminal until a text comes.
-fn read_until(terminal: &mut File, text: &str) -> String {
-    let (mut seen, mut byte) = (String::new(), [0]);
-    while !seen.contains(text) {
-        assert_eq!(
-            terminal.read(&mut byte).unwrap(),
-            1,
-            "no {text:?} after {seen}"
-        );
-        seen.push(char::from(byte[0]));
-    }
-    seen
+/// A process with the console on a new terminal; dropping it kills it.
+struct Console {
+    child: Child,
+    terminal: File,
 }
 
-/// A process with the console on a new terminal.
-fn console(folder: &Path) -> (Child, File) {
-    let terminal = openpty(None, None).unwrap();
-    let mut command = process("lifetime::shows_the_console", folder);
-    let ours = terminal.slave.try_clone().unwrap();
-    let child = command.stdin(ours).stdout(terminal.slave).spawn().unwrap();
-    (child, File::from(terminal.master))
+impl Console {
+    fn open(folder: &Path) -> Self {
+        let terminal = openpty(None, None).unwrap();
+        let mut command = process("lifetime::shows_the_console", folder);
+        let input = terminal.slave.try_clone().unwrap();
+        let child = command.stdin(input).stdout(terminal.slave).spawn();
+        Self {
+            child: child.unwrap(),
+            terminal: File::from(terminal.master),
+        }
+    }
+
+    /// Reads the terminal until a text comes.
+    fn read_until(&mut self, text: &str) {
+        let wait = PollTimeout::try_from(SOON).unwrap();
+        let (mut seen, mut byte) = (String::new(), [0]);
+        while !seen.contains(text) {
+            let mut ready = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut ready, wait), Ok(1), "no {text:?} after {seen}");
+            assert_eq!(self.terminal.read(&mut byte).unwrap(), 1);
+            seen.push(char::from(byte[0]));
+        }
+    }
+
+    fn type_keys(&mut self, keys: &[u8]) {
+        self.terminal.write_all(keys).unwrap();
+    }
+
+    fn flags(&self) -> LocalFlags {
+        tcgetattr(&self.terminal).unwrap().local_flags
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // Both fail only if the process has ended and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[test]
 fn console_is_the_terminal_until_its_key() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, mut terminal) = console(folder.path());
-    read_until(&mut terminal, "[command]: ");
+    let mut console = Console::open(folder.path());
+    console.read_until("[command]: ");
     let cooked = LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG;
-    let flags = tcgetattr(&terminal).unwrap().local_flags;
     assert!(
-        !flags.intersects(cooked),
+        !console.flags().intersects(cooked),
         "every key has to go to the guest"
     );
-    terminal.write_all(b"e typed\r").unwrap();
-    read_until(&mut terminal, "\r\ntyped\r\n");
-    terminal.write_all(b"\x01b").unwrap();
-    read_until(&mut terminal, "BREAK");
-    terminal.write_all(b"\x1d").unwrap();
-    read_until(&mut terminal, "left: ByKey");
-    let flags = tcgetattr(&terminal).unwrap().local_flags;
-    assert!(flags.contains(cooked), "the terminal was not put back");
-    assert!(child.wait().unwrap().success());
+    console.type_keys(b"e typed\r");
+    console.read_until("\r\ntyped\r\n");
+    // The guest does not hear a BREAK while it prints.
+    console.read_until("[command]: ");
+    console.type_keys(b"\x01b");
+    console.read_until("BREAK");
+    console.type_keys(b"\x1d");
+    console.read_until("left: ByKey");
+    assert!(
+        console.flags().contains(cooked),
+        "the terminal was not put back"
+    );
+    assert!(console.child.wait().unwrap().success());
 }
 
 #[test]
 fn console_ends_with_the_machine() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, mut terminal) = console(folder.path());
-    read_until(&mut terminal, "[command]: ");
-    terminal.write_all(b"o\r").unwrap();
-    read_until(&mut terminal, "left: Off");
-    assert!(child.wait().unwrap().success());
+    let mut console = Console::open(folder.path());
+    console.read_until("[command]: ");
+    console.type_keys(b"o\r");
+    console.read_until("left: Off");
+    assert!(console.child.wait().unwrap().success());
 }
