@@ -38,7 +38,9 @@ fn until_gone(pid: u32) {
 fn process(test: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture"]);
-    command.env(FOLDER, folder).env("QEMU_ACCEL", "tcg");
+    // What a killed process leaves behind is deleted with the folder of the test.
+    command.env(FOLDER, folder).env("TMPDIR", folder);
+    command.env("QEMU_ACCEL", "tcg");
     command
 }
 
