@@ -18,6 +18,11 @@ if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then . "$HOME/.ca
 
 # What is built with: a C and C++ compiler (the cryptographic provider, libFuzzer).
 build_packages=(build-essential ca-certificates git pkg-config)
+# What the image is made with, and the machines that it is booted in.
+image_packages=(binutils cpio cryptsetup-bin dosfstools erofs-utils faketime fdisk kmod mtools openssl
+    ovmf qemu-system-x86 qemu-utils sbsigntool swtpm systemd-boot-efi zstd)
+# What the network of the appliance is tried against.
+network_packages=(chrony dnsmasq-base iputils-ping tzdata)
 # What tests and bundles are checked with: real clients, a software HSM, stock verifiers, ss(8).
 test_packages=(iproute2 openssh-client openssl procps python3 python3-venv softhsm2)
 
@@ -41,8 +46,16 @@ install_packages() {
         fail "these packages are missing and only root can install them: ${missing[*]}"
     say "installing Debian packages: ${missing[*]}"
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "${missing[@]}" >/dev/null
+    # All in one step where that works; apt now and then finds no way for many at once that it finds
+    # for each.
+    apt_install "${missing[@]}" >/dev/null 2>&1 && return
+    for package in "${missing[@]}"; do
+        apt_install "$package" >/dev/null || fail "the Debian package $package cannot be installed"
+    done
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
 # find_rust: makes sure that cargo is the pinned version, through rustup where there is one.

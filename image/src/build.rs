@@ -102,38 +102,7 @@ pub fn build(options: &Options<'_>) -> Result<Built, Fault> {
     fs::create_dir_all(&work).map_err(fault::file("make", &work))?;
     let seconds = commit_seconds(&options.workspace)?;
 
-    let profiles = options.workspace.join("image/profiles");
-    let profile = Profile::read(&profiles, name)?;
-    let lock = lock(options, &profiles, &progress)?;
-    progress.step("Debian packages");
-    let note = |text: &str| progress.step(text);
-    let packages = profile.archive_packages();
-    let packages = Unpacked::fetch(
-        &packages,
-        &lock,
-        &room.join("cache"),
-        &work.join("packages"),
-        &note,
-    )?;
-    progress.step("our programs");
-    let cargo = room.join("cargo");
-    let built = options.programs.as_deref();
-    let programs = Programs::gather(
-        &options.workspace,
-        built,
-        &cargo,
-        &options.target,
-        &work,
-        seconds,
-    )?;
-    progress.step("kernel and modules");
-    let kernel = Kernel::take(name, &profile, &packages, &work)?;
-    let parts = Parts {
-        profile,
-        packages,
-        programs,
-        kernel,
-    };
+    let parts = gather(options, &room, &work, seconds, &progress)?;
     let place = Place {
         room: &room,
         folder: &folder,
@@ -169,6 +138,41 @@ pub fn build(options: &Options<'_>) -> Result<Built, Fault> {
     Ok(Built {
         folder,
         root_hash: top.hash,
+    })
+}
+
+/// Everything that goes in, from the archive and from this workspace.
+fn gather(
+    options: &Options<'_>,
+    room: &Path,
+    work: &Path,
+    seconds: u64,
+    progress: &Progress<'_>,
+) -> Result<Parts, Fault> {
+    let profiles = options.workspace.join("image/profiles");
+    let profile = Profile::read(&profiles, &options.profile)?;
+    let lock = lock(options, &profiles, progress)?;
+    progress.step("Debian packages");
+    let note = |text: &str| progress.step(text);
+    let wanted = profile.archive_packages();
+    let cache = room.join("cache");
+    let packages = Unpacked::fetch(&wanted, &lock, &cache, &work.join("packages"), &note)?;
+    progress.step("our programs");
+    let programs = Programs::gather(
+        &options.workspace,
+        options.programs.as_deref(),
+        &room.join("cargo"),
+        &options.target,
+        work,
+        seconds,
+    )?;
+    progress.step("kernel and modules");
+    let kernel = Kernel::take(&options.profile, &profile, &packages, work)?;
+    Ok(Parts {
+        profile,
+        packages,
+        programs,
+        kernel,
     })
 }
 

@@ -26,6 +26,12 @@ pub struct Keys {
     folder: PathBuf,
 }
 
+/// Who the keys belong to, as signature lists say it: a GUID of this product.
+#[must_use]
+pub fn owner() -> String {
+    hash::uuid("strongroom secure boot")
+}
+
 impl Keys {
     /// The keys in `folder`, made if there are none.
     ///
@@ -129,7 +135,7 @@ impl Keys {
     /// When a tool fails.
     pub fn enrolment(&self, target: &Path, work: &Path, seconds: u64) -> Result<(), Fault> {
         fs::create_dir_all(target).map_err(fault::file("make", target))?;
-        let owner = hash::uuid("strongroom secure boot");
+        let owner = owner();
         for (name, signer) in KEYS {
             let der = target.join(format!("{name}.cer"));
             let convert = Tool::new("openssl", "openssl").args(["x509", "-outform", "DER", "-in"]);

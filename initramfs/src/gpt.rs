@@ -415,5 +415,4 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "gpt_tests.rs"]
 mod tests;

@@ -18,8 +18,8 @@
 //!
 //! The new root is worth most where the old credential dies with the old root: a key file gets
 //! fresh bytes and a token makes a fresh key and destroys the old one. A passphrase stays what it
-//! is, so whoever has both it and an old copy of the keys folder can still open that old copy; so do
-//! the shares of a key, which lie with their people.
+//! is, so whoever has both it and an old copy of the keys folder can still open that old copy; so
+//! do the shares of a key, which lie with their people.
 
 use crate::disk::Disk;
 use crate::hsm::{Hsm, HsmFault, TokenKeyId};

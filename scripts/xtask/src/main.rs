@@ -13,6 +13,7 @@ mod sim;
 mod step;
 mod storm;
 mod tied;
+mod vm;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -53,6 +54,9 @@ enum Job {
     Storm(storm::Options),
     /// Measures speed as ratios to a bare TLS echo server, or (`bench cluster`) to one node.
     Bench(bench::Options),
+    /// Machines with the image in them.
+    #[command(subcommand)]
+    Vm(vm::Job),
     /// The echo server of the benchmark.
     #[command(hide = true)]
     Echo(bench::echo::Options),
@@ -65,6 +69,7 @@ fn main() -> Result<()> {
     match Arguments::parse().job {
         Job::Check { full } => check::check(full),
         Job::Image(job) => image::run(&job),
+        Job::Vm(job) => vm::run(&job),
         Job::Sim(options) => sim::run(&options),
         Job::Storm(options) => storm::run(&options),
         Job::Bench(options) => bench::run(&options),

@@ -1,7 +1,7 @@
 //! A virtual machine with the image in it, on this terminal: `cargo xtask vm run`.
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Args;
+use clap::{Args, Subcommand};
 use qemu::{Boot, Disk, Firmware, Format, Kernel, Keys, Left, Machine, Nic};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,12 @@ const DOORS: [(u16, &str); 2] = [(5696, "KMIP"), (9443, "web admin")];
 
 /// How long the machine gets to end after Ctrl-].
 const END_WITHIN: Duration = Duration::from_secs(20);
+
+#[derive(Subcommand)]
+pub(crate) enum Job {
+    /// Boots the image, with its serial line on this terminal and its doors on loopback.
+    Run(Run),
+}
 
 #[derive(Args)]
 pub(crate) struct Run {
@@ -38,8 +44,16 @@ pub(crate) struct Run {
     port_offset: u16,
 }
 
-/// Boots the image and gives its serial line to this terminal.
-pub(crate) fn run(options: &Run) -> Result<()> {
+/// Runs one job.
+///
+/// # Errors
+/// The image is missing, or the machine does not start.
+pub(crate) fn run(job: &Job) -> Result<()> {
+    let Job::Run(options) = job;
+    boot(options)
+}
+
+fn boot(options: &Run) -> Result<()> {
     let folder = crate::target_folder().join("image").join(&options.profile);
     let image = folder.join("disk.raw");
     ensure!(
@@ -49,7 +63,8 @@ pub(crate) fn run(options: &Run) -> Result<()> {
         options.profile
     );
     let boot = if options.secure_boot {
-        Boot::Firmware(Firmware::enrolled(keys(&folder)).flash(beside(&options.disk, "flash")))
+        let flash = std::path::absolute(beside(&options.disk, "flash"))?;
+        Boot::Firmware(Firmware::enrolled(keys()).flash(flash))
     } else {
         direct(&folder)?
     };
@@ -80,7 +95,10 @@ pub(crate) fn run(options: &Run) -> Result<()> {
         Left::ByKey => {
             machine.power_cut();
             drop(machine.wait_end(END_WITHIN));
-            println!("\nthe power was cut; the next start goes on with {}", options.disk.display());
+            println!(
+                "\nthe power was cut; the next start goes on with {}",
+                options.disk.display()
+            );
         }
     }
     Ok(())
@@ -96,6 +114,19 @@ fn direct(folder: &Path) -> Result<Boot> {
         initrd: Some(folder.join("initrd")),
         cmdline: cmdline.trim_end().to_owned(),
     }))
+}
+
+/// The keys that the builder signs with.
+fn keys() -> Keys {
+    let folder = crate::target_folder().join("image/keys");
+    let certificate = |name: &str| folder.join(format!("{name}.crt"));
+    Keys {
+        owner: image::keys::owner(),
+        platform: certificate("PK"),
+        exchange: certificate("KEK"),
+        database: certificate("db"),
+        tool: None,
+    }
 }
 
 fn beside(disk: &Path, ending: &str) -> PathBuf {

@@ -85,7 +85,7 @@ fn sign_in(terminal: &mut Terminal, talk: &Talk) -> io::Result<Option<String>> {
         Typed::Interrupted => return Ok(None),
     };
     match talk.ask(&Request::SignIn { name, password }) {
-        Ok(session) => Ok(session["token"].as_str().map(str::to_owned)),
+        Ok(session) => Ok(text_of(&session, "token").map(str::to_owned)),
         Err(e) => {
             terminal.say(&format!("{e:#}"))?;
             Ok(None)
@@ -109,7 +109,7 @@ fn carry_out(
     let command = match command {
         ConsoleCommand::Show(Show::RunningConfig) => {
             let config = talk.ask(&with(token, Request::RunningConfig))?;
-            let text = config["text"].as_str().unwrap_or_default();
+            let text = text_of(&config, "text").unwrap_or_default();
             return Ok(terminal.say(text.trim_end())?);
         }
         ConsoleCommand::Show(Show::Health) => {
@@ -142,7 +142,7 @@ fn carry_out(
 fn show_bundle(terminal: &mut Terminal, bundle: &Value) -> io::Result<()> {
     terminal.say("\nThe private key is shown this once and is kept nowhere.\n")?;
     for part in ["certificate", "key", "ca"] {
-        terminal.say(bundle[part].as_str().unwrap_or_default().trim_end())?;
+        terminal.say(text_of(bundle, part).unwrap_or_default().trim_end())?;
     }
     Ok(())
 }
@@ -157,6 +157,10 @@ fn end(terminal: &mut Terminal, talk: &Talk, token: &str, ask: &str) -> anyhow::
         }
         _ => Ok(terminal.say("Nothing was done.")?),
     }
+}
+
+fn text_of<'a>(answer: &'a Value, key: &str) -> Option<&'a str> {
+    answer.get(key)?.as_str()
 }
 
 /// Words of a line; quotes keep spaces together.

@@ -102,7 +102,9 @@ pub(super) fn set_up(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()>
             "yes" => terminal.say("Something is missing or does not fit; see above.")?,
             "all" => ask_all(terminal, &mut answers)?,
             id => match Item::all().into_iter().find(|item| item.id() == id) {
-                Some(item) => drop(ask(terminal, &mut answers, item)?),
+                Some(item) => {
+                    ask(terminal, &mut answers, item)?;
+                }
                 None => terminal.say("yes, all, or one of the names on the left")?,
             },
         }

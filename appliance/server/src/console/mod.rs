@@ -12,6 +12,7 @@ mod talk;
 use crate::layout::Layout;
 use anyhow::Context;
 use line::Terminal;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 use talk::Talk;
@@ -44,7 +45,7 @@ pub(crate) fn run(places: &Places) -> anyhow::Result<()> {
             continue;
         };
         said_waiting = false;
-        match phase["phase"].as_str() {
+        match phase.get("phase").and_then(Value::as_str) {
             Some("set-up") => dialogue::set_up(&mut terminal, &talk)?,
             Some("confirm") => dialogue::confirm(&mut terminal, &talk, &phase)?,
             Some("sealed") => dialogue::unlock(&mut terminal, &talk)?,

@@ -80,7 +80,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Answers, Vec<Wrong>> {
 }
 
 /// The same file again, from items that are not secret.
-pub(crate) fn print<'a>(items: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub(crate) fn print<'a, 'b>(items: impl IntoIterator<Item = (&'a str, &'b str)>) -> String {
     let mut text = format!("{FIRST_LINE}\n");
     for (id, value) in items {
         // Writing to a String cannot fail.

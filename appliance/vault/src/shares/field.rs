@@ -1,5 +1,5 @@
-//! Polynomials over GF(2⁸), the field of AES: bytes, with XOR for addition and multiplication modulo
-//! x⁸ + x⁴ + x³ + x + 1 (FIPS 197 §4).
+//! Polynomials over GF(2⁸), the field of AES: bytes, with XOR for addition and multiplication
+//! modulo x⁸ + x⁴ + x³ + x + 1 (FIPS 197 §4).
 //!
 //! Written out rather than looked up: a table that is read at secret places tells a neighbour on
 //! the same processor by its cache what the secret was. Nothing here branches on a secret.
