@@ -82,7 +82,10 @@ pub(super) fn bind(path: &Path, for_group: bool) -> io::Result<UnixListener> {
     if for_group {
         let folder = path.parent().unwrap_or(Path::new("."));
         let group = std::fs::metadata(folder)?.gid();
-        std::os::unix::fs::chown(path, None, Some(group))?;
+        // In a folder that hands its group down it has it already.
+        if std::fs::metadata(path)?.gid() != group {
+            std::os::unix::fs::chown(path, None, Some(group))?;
+        }
         mode = 0o660;
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
