@@ -83,7 +83,8 @@ async fn as_newcomer(fleet: &Fleet) -> Result<()> {
         match answer {
             Answer::Waiting { .. } if is_let_wait => {}
             Answer::Refused(why) if !is_let_wait => {
-                let is_said = why.contains("start a newer version") && why.contains("uses 2");
+                let names_both = why.contains(&format!("uses {FORMAT}"));
+                let is_said = why.contains("start a newer version") && names_both;
                 ensure!(is_said, "refused for another reason: {why}");
             }
             other => bail!("format {format}: {other:?}"),
