@@ -50,7 +50,7 @@ impl RaftFolder {
 }
 
 fn read(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<RaftFolder> {
-    disk.make_dir(dir)?;
+    ledger::make_durable_dir(&**disk, dir)?;
     let (_, hard) = DoubleSlot::<HardState>::open(&**disk, &dir.join("vote"))?;
     let purged = hard.unwrap_or_default().purged;
     let (_, snapshot) = DoubleSlot::<StoredSnapshot>::open(&**disk, &dir.join("snapshot"))?;

@@ -27,7 +27,7 @@ pub use checkpoint::{
     Checkpoint, CheckpointFile, CheckpointFileError, NoteError, NoteKey, NoteKeyError, NoteSigner,
     SignFault, SignatureKind, Signed, Verified,
 };
-pub use disk::{Disk, DiskFile, Fault, MemDisk, StdDisk};
+pub use disk::{Disk, DiskFile, Fault, MemDisk, StdDisk, make_durable_dir};
 pub use ledger::Ledger;
 pub use segments::{
     Corruption, CorruptionKind, OpenError, Records, Recovery, Rewrite, Segments, SegmentsConfig,
