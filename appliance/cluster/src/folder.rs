@@ -50,7 +50,7 @@ impl RaftFolder {
 }
 
 fn read(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<RaftFolder> {
-    ledger::make_durable_dir(&**disk, dir)?;
+    ledger::make_durable_dir(&**disk, dir).map_err(io::Error::other)?;
     let (_, hard) = DoubleSlot::<HardState>::open(&**disk, &dir.join("vote"))?;
     let purged = hard.unwrap_or_default().purged;
     let (_, snapshot) = DoubleSlot::<StoredSnapshot>::open(&**disk, &dir.join("snapshot"))?;

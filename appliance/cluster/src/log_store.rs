@@ -100,7 +100,7 @@ impl LogStore {
         end: &LogEnd,
         inline: bool,
     ) -> io::Result<Self> {
-        ledger::make_durable_dir(&**disk, dir)?;
+        ledger::make_durable_dir(&**disk, dir).map_err(io::Error::other)?;
         let (hard_file, hard) = DoubleSlot::<HardState>::open(&**disk, &dir.join("vote"))?;
         let hard = hard.unwrap_or_default();
         let config = segments_config();

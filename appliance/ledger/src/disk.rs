@@ -178,14 +178,17 @@ pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result
         .map_err(|e| Fault::disk("sync folder", dir, &e))
 }
 
-/// Makes a folder, if there is none, and its name durable: without that, a power cut takes the folder
-/// with everything in it that was synced.
+/// Makes a folder, if there is none, and its name durable: without that, a power cut takes the
+/// folder with everything in it that was synced.
 ///
 /// # Errors
 /// The disk's.
-pub fn make_durable_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    disk.make_dir(dir)?;
-    disk.sync_dir(parent(dir))
+pub fn make_durable_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Fault> {
+    disk.make_dir(dir)
+        .map_err(|e| Fault::disk("create", dir, &e))?;
+    let above = parent(dir);
+    disk.sync_dir(above)
+        .map_err(|e| Fault::disk("sync folder", above, &e))
 }
 
 /// The folder a path is in; `.` for a bare name.

@@ -25,7 +25,7 @@ pub use reader::{Records, SegmentsReader};
 pub use recovery::{Corruption, CorruptionKind, OpenError, Recovery, TornTail};
 pub use rewrite::Rewrite;
 
-use crate::disk::{Disk, DiskFile, Fault, parent, write_all_at};
+use crate::disk::{Disk, DiskFile, Fault, make_durable_dir, write_all_at};
 use crate::frame::{self, FRAME_HEADER_BYTES, Place, SEGMENT_HEADER_BYTES, SegmentHeader};
 use reader::{Index, Shared};
 use recovery::{Segment, Tail, segment_name};
@@ -135,11 +135,7 @@ impl Segments {
         visit: &mut dyn FnMut(u64, &[u8]),
     ) -> Result<(Self, Recovery), OpenError> {
         config.check()?;
-        disk.make_dir(dir)
-            .map_err(|e| Fault::disk("create", dir, &e))?;
-        let above = parent(dir);
-        disk.sync_dir(above)
-            .map_err(|e| Fault::disk("sync folder", above, &e))?;
+        make_durable_dir(&*disk, dir)?;
         let mut found = recovery::read_log(&*disk, dir, config, floor, visit)?;
         for first in &found.obsolete {
             remove_segment(&*disk, dir, &segment_name(*first))?;

@@ -220,7 +220,7 @@ impl Engine {
             projections,
             room,
         } = parts;
-        let latest = machine.state().latest_time();
+        let latest = machine.latest_time();
         let ratchet = AtomicI64::new(latest.0);
         let contact = Contact::since(latest);
         let counters = Counters::default();
@@ -323,7 +323,7 @@ impl Engine {
         } else {
             let (latest, since_boot) = self.started;
             let passed = clock::since_boot() - since_boot;
-            self.machine.state().latest_time().0.max(latest + passed)
+            self.machine.latest_time().0.max(latest + passed)
         };
         Time(self.ratchet.fetch_max(now, Ordering::Relaxed).max(now))
     }

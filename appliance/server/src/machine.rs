@@ -5,15 +5,19 @@
 //! entries since the last durable point are applied again. Their records must then come out byte
 //! for byte as they stand in the log; anything else stops the node.
 
+mod held;
+
 use crate::member::catch_up::{self, Described, Source};
 use cluster::peers::BoxFuture;
 use cluster::{EntryId, Machine, MachineFault};
 use domain::state::EpochPhase;
-use domain::{Command, Denial, Event, NodeId, Record, State, Uid, codec};
+use domain::{Command, Denial, Event, NodeId, Record, State, Time, Uid, codec};
+pub use held::Held;
 use ledger::{Checkpoint, Disk, Fault, Ledger, SegmentsConfig, SegmentsReader, StdDisk};
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use vault::store::{SealedStore, StoreOp, StoreView};
@@ -55,6 +59,8 @@ pub enum OpenFault {
 /// State, cluster log and sealed store of one node.
 pub struct LedgerMachine {
     state: RwLock<State>,
+    /// [`State::latest_time`], for those who hold the state already.
+    latest: AtomicI64,
     ledger: Mutex<Ledger>,
     store: Arc<SealedStore>,
     /// Records found in the log beyond the last durable point; they must come out again.
@@ -179,6 +185,7 @@ impl LedgerMachine {
         }
         let size = ledger.size();
         Ok(Self {
+            latest: AtomicI64::new(replay.state.latest_time().0),
             state: RwLock::new(replay.state),
             ledger: Mutex::new(ledger),
             store,
@@ -230,8 +237,13 @@ impl LedgerMachine {
     }
 
     /// The state, for reading. Held only while a decision is made.
-    pub fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read()
+    pub fn state(&self) -> Held<'_> {
+        Held::read(&self.state)
+    }
+
+    /// The latest time of a record. Takes no lock: the time is asked for with the state held.
+    pub(crate) fn latest_time(&self) -> Time {
+        Time(self.latest.load(Ordering::Relaxed))
     }
 
     /// The cluster log, for proofs and signing. Appending is done here and nowhere else.
@@ -283,6 +295,7 @@ impl LedgerMachine {
             }
             applied.replies.push(codec::to_vec(&outcome));
         }
+        self.latest.store(state.latest_time().0, Ordering::Relaxed);
         Ok(applied)
     }
 
@@ -524,6 +537,7 @@ impl LedgerMachine {
         self.store.advance(entry).map_err(|e| fault(&e))?;
         turn.entry = entry;
         let size = state.records();
+        self.latest.store(state.latest_time().0, Ordering::Relaxed);
         drop(state);
         self.progress
             .send_modify(|progress| (progress.size, progress.urgent) = (size, size));
