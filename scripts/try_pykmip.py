@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Create, read, activate, revoke and destroy one key with PyKMIP, as the user `demo`.
 
-Usage: try_pykmip.py DIR [PORT]   (DIR is the folder of `strongroom dev`)
+Usage: try_pykmip.py DIR [PORT]     the files of `strongroom dev` in DIR
+       try_pykmip.py FILE [PORT]    what `client add` showed on the console, copied into FILE
 """
 
 import logging
+import re
 import sys
+import tempfile
 from pathlib import Path
 
 from kmip import enums
@@ -13,11 +16,33 @@ from kmip.pie.client import ProxyKmipClient
 from kmip.pie.exceptions import KmipOperationFailure
 
 
+def unpack(copied: Path, folder: Path) -> None:
+    """Write certificate, key and CA, shown one after the other, as the three files of a client."""
+    blocks = re.findall(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", copied.read_text(), re.S)
+    if len(blocks) != 3:
+        sys.exit(f"{copied} has {len(blocks)} PEM blocks; copy all three that `client add` showed")
+    (folder / "clients").mkdir()
+    for name, block in zip(("clients/demo.pem", "clients/demo.key", "ca.pem"), blocks):
+        lines = (line.strip() for line in block.splitlines())
+        (folder / name).write_text("\n".join(lines) + "\n")
+
+
 def main() -> None:
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     folder = Path(sys.argv[1])
     port = int(sys.argv[2]) if len(sys.argv) == 3 else 5696
+    if not folder.exists():
+        sys.exit(f"there is no {folder}")
+    if folder.is_dir():
+        tour(folder, port)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        unpack(folder, Path(temporary))
+        tour(Path(temporary), port)
+
+
+def tour(folder: Path, port: int) -> None:
     # PyKMIP logs every refusal with a stack trace; here a refusal is part of the tour.
     logging.disable(logging.CRITICAL)
     client = ProxyKmipClient(

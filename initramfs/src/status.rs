@@ -16,6 +16,9 @@ pub(crate) fn report(facts: &Facts, runs: &[Run], test: &State, settings: Vec<Ch
     json!({
         "phases": facts.phases,
         "services": runs.iter().map(service).collect::<Vec<_>>(),
+        "processes": processes(),
+        "listening": listening(),
+        "core_dumps": core_dumps(),
         "root": {
             "slot": facts.slot,
             "disk": facts.disk,
@@ -83,6 +86,83 @@ fn field<'a>(status: &'a str, name: &str) -> &'a str {
         .unwrap_or_default()
 }
 
+/// Every process that is no thread of the kernel, as the kernel sees it: none may be here that is
+/// not in the table of services, but PID 1 itself.
+fn processes() -> Vec<Value> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let mut numbers: Vec<u32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers.into_iter().filter_map(process).collect()
+}
+
+/// None for a thread of the kernel, which has no memory of its own, and for what has just ended.
+fn process(number: u32) -> Option<Value> {
+    let status = fs::read_to_string(format!("/proc/{number}/status")).ok()?;
+    let memory = field(&status, "VmRSS:").parse::<u64>().ok()?;
+    let program = fs::read_link(format!("/proc/{number}/exe")).ok();
+    Some(json!({
+        "pid": number,
+        "program": program,
+        "user": field(&status, "Uid:").parse::<u32>().ok(),
+        "capabilities": capabilities(field(&status, "CapEff:")),
+        "no_new_privileges": field(&status, "NoNewPrivs:") == "1",
+        "seccomp": match field(&status, "Seccomp:") { "2" => "filter", "1" => "strict", _ => "none" },
+        "memory_kib": memory,
+    }))
+}
+
+/// Tables of sockets and the state in which one takes what comes: TCP_LISTEN, and for UDP, which
+/// has no connections, TCP_CLOSE of a socket that is bound.
+const SOCKETS: [(&str, &str, &str); 4] = [
+    ("tcp", "/proc/net/tcp", "0A"),
+    ("tcp", "/proc/net/tcp6", "0A"),
+    ("udp", "/proc/net/udp", "07"),
+    ("udp", "/proc/net/udp6", "07"),
+];
+
+/// Every port that listens, as `tcp 5696`, in order.
+fn listening() -> Vec<String> {
+    let mut ports: Vec<(&str, u16)> = SOCKETS
+        .iter()
+        .flat_map(|(kind, table, state)| {
+            let text = fs::read_to_string(table).unwrap_or_default();
+            ports_in(&text, state).into_iter().map(|port| (*kind, port))
+        })
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+        .into_iter()
+        .map(|(kind, port)| format!("{kind} {port}"))
+        .collect()
+}
+
+/// Local ports of the sockets in a state (proc(5), /proc/net/tcp).
+fn ports_in(table: &str, state: &str) -> Vec<u16> {
+    let port = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (local, _, is) = (words.next()?, words.next()?, words.next()?);
+        let (_, port) = local.rsplit_once(':')?;
+        (is == state).then(|| u16::from_str_radix(port, 16).ok())?
+    };
+    table.lines().skip(1).filter_map(port).collect()
+}
+
+/// Where a core dump would go: nowhere, if the pattern is empty and the limit of PID 1, which all
+/// inherit, is 0.
+fn core_dumps() -> Value {
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    json!({
+        "pattern": pattern.trim(),
+        "bytes_max": field(&limits, "Max core file size"),
+    })
+}
+
 /// Names of the capabilities in a hexadecimal mask.
 fn capabilities(mask: &str) -> Vec<String> {
     let mask = u64::from_str_radix(mask, 16).unwrap_or(0);
@@ -126,5 +206,9 @@ mod tests {
         let names = ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW"];
         assert_eq!(capabilities(field(status, "CapEff:")), names);
         assert_eq!(memory("MemTotal: 12 kB\n")["total_kib"], 12);
+        let sockets = "  sl  local_address rem_address   st\n\
+             0: 00000000:1640 00000000:0000 0A 00000000:00000000\n\
+             1: 0F02000A:1640 0202000A:A2B4 01 00000000:00000000\n";
+        assert_eq!(ports_in(sockets, "0A"), [5696]);
     }
 }

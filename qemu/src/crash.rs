@@ -125,6 +125,20 @@ impl WriteLog {
         flushes.count()
     }
 
+    /// The same writes on a disk that lies: a flush makes nothing durable. The control of a test,
+    /// which has to find that something acknowledged is lost.
+    #[must_use]
+    pub fn without_flushes(mut self) -> Self {
+        for entry in &mut self.entries {
+            match entry {
+                Entry::Flush => *entry = Entry::Discard,
+                Entry::Write { durable, .. } => *durable = false,
+                Entry::Discard => {}
+            }
+        }
+        self
+    }
+
     /// A state that a cut at some place in `cuts` may leave. The same seed gives the same state.
     /// Every second one ends with a torn write, if there is one to tear.
     #[must_use]
@@ -401,6 +415,9 @@ mod tests {
         let torn: Vec<u64> = states.iter().filter_map(|state| state.torn_after).collect();
         assert!(torn.contains(&512) && torn.contains(&1024) && torn.contains(&1536));
         assert_eq!(log.crash_state(2..=end, 7), log.crash_state(2..=end, 7));
+        let lying = log.without_flushes();
+        let mut states = (0..64).map(|seed| lying.crash_state(2..=end, seed));
+        assert!(states.any(|state| !state.kept.contains(&0)));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,26 @@ impl Identity {
             ca: dir.join("ca.pem"),
             certificate: None,
         }
+    }
+
+    /// Files of a client as `strongroom dev` leaves them in `dir`, from what `client add` showed
+    /// on a console: certificate, key and CA.
+    pub fn from_screen(screen: &str, dir: &Path, name: &str) -> Result<Self> {
+        let identity = Self::of(dir, name);
+        let (certificate, key) = identity.certificate.clone().context("it has one")?;
+        fs::create_dir_all(dir.join("clients"))?;
+        let mut rest = screen;
+        for file in [&certificate, &key, &identity.ca] {
+            let missing = || format!("three PEM blocks are expected in:\n{screen}");
+            let begin = rest.find("-----BEGIN").with_context(missing)?;
+            let end = rest[begin..].find("-----END").with_context(missing)? + begin;
+            let end = rest[end..]
+                .find('\n')
+                .map_or(rest.len(), |line| end + line + 1);
+            fs::write(file, rest[begin..end].replace('\r', ""))?;
+            rest = &rest[end..];
+        }
+        Ok(identity)
     }
 
     /// Roots, certificate chain and private key, to build another TLS side from.

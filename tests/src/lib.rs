@@ -1,6 +1,6 @@
 //! The product, run the way its user would: processes, sockets, files, stock clients.
 //!
-//! `node` starts and ends the program, `client` talks KMIP to it, `load` works on many connections
+//! `node` starts and ends the program, `appliance` a machine with the image, `client` talks KMIP to it, `load` works on many connections
 //! at once, `oracle` remembers what was promised and judges what came of it, `python` keeps the
 //! stock clients, `power` loads the preload shim of `tests/lossy` and cuts the power, `dice` makes
 //! choices from a seed, `sim` is a whole cluster in one thread, `storm` one of simulated hosts with
@@ -11,6 +11,7 @@
 //! `$STRONGROOM_SEED` repeats a run.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code panics
 
+pub mod appliance;
 pub mod client;
 pub mod dice;
 pub mod fleet;

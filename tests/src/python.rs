@@ -50,17 +50,18 @@ fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a client script against a node; gives its step lines, and fails with them.
 pub fn flow(script: &str, node: &Node) -> Result<String> {
+    flow_at(script, node.kmip().port(), node.dir()).with_context(|| node.tail())
+}
+
+/// Runs a client script against the KMIP port of this host; the clients' files lie in `dir`.
+pub fn flow_at(script: &str, port: u16, dir: &Path) -> Result<String> {
     let output = Command::new(interpreter()?)
         .arg(clients().join(script))
-        .args(["--port", &node.kmip().port().to_string(), "--dir"])
-        .arg(node.dir())
+        .args(["--port", &port.to_string(), "--dir"])
+        .arg(dir)
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "{script}:\n{said}{told}\n{}",
-        node.tail()
-    );
+    ensure!(output.status.success(), "{script}:\n{said}{told}");
     Ok(said)
 }

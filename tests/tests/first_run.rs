@@ -94,30 +94,6 @@ impl Box {
             self.kmip, self.web, self.cluster
         )
     }
-
-    /// Writes what `client add` printed into files.
-    fn identity(&self, printed: &str) -> Result<Identity> {
-        let blocks: Vec<&str> = printed.split_inclusive("-----END").collect();
-        ensure!(
-            blocks.len() >= 4,
-            "three PEM blocks are expected in:\n{printed}"
-        );
-        let mut files = Vec::new();
-        let mut rest = printed;
-        for name in ["client.pem", "client.key", "ca.pem"] {
-            let from = rest.find("-----BEGIN").context("a PEM block begins")?;
-            let end = rest[from..].find("-----END").context("it ends")? + from;
-            let end = rest[end..].find('\n').map_or(rest.len(), |line| end + line);
-            fs::write(self.path(name), rest[from..end].replace('\r', ""))?;
-            files.push(self.path(name));
-            rest = &rest[end..];
-        }
-        let [certificate, key, ca] = files.try_into().unwrap();
-        Ok(Identity {
-            ca,
-            certificate: Some((certificate, key)),
-        })
-    }
 }
 
 /// The console on a terminal of its own.
@@ -239,7 +215,7 @@ fn the_dialogue_makes_an_appliance_that_serves() -> Result<()> {
     sign_in(&mut terminal)?;
     terminal.answer_prompt("client add array-7")?;
     let printed = terminal.expect("strongroom>")?;
-    let identity = appliance.identity(&printed)?;
+    let identity = Identity::from_screen(&printed, &appliance.path("client"), "array-7")?;
     let key_left = appliance.path("data/clients/array-7.key");
     ensure!(!key_left.exists(), "the client's key stayed on the disk");
     let mut client = Client::connect(appliance.kmip, &identity)?;

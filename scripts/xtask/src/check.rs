@@ -41,11 +41,8 @@ pub(crate) fn check(full: bool) -> Result<()> {
         Step::new("clippy", "cargo", CLIPPY),
         Step::new("unit tests and laws", "cargo", UNIT_TESTS),
         Step::new("fuzz", me, &["fuzz", "--seconds"]).argument(fuzz_seconds.to_string()),
-        Step::new(
-            "build",
-            "cargo",
-            &["build", "--release", "--locked", "--package=server"],
-        ),
+        // Builds the program that the suites run, too.
+        Step::new("image", me, &["image", "build"]),
     ];
     steps.push(suites(full)?);
     if full {
@@ -105,7 +102,7 @@ fn suites(full: bool) -> Result<Step> {
         "--package=tests",
         "--no-fail-fast",
     ];
-    let step = Step::new("end-to-end suites", "cargo", arguments).requires("build");
+    let step = Step::new("end-to-end suites", "cargo", arguments).requires("image");
     let step = names
         .iter()
         .fold(step, |step, name| step.argument(format!("--test={name}")));

@@ -10,8 +10,13 @@ use std::time::Duration;
 /// Memory of the machine in MiB: what the product promises to be enough.
 const MEMORY_MIB: u32 = 1024;
 
-/// Doors of the appliance, and where they appear on this machine unless told otherwise.
-const DOORS: [(u16, &str); 2] = [(5696, "KMIP"), (9443, "web admin")];
+/// Doors of the appliance: port there, port on this machine unless told otherwise, what it is.
+/// Below 1024 a port here would need root, and 22 is taken.
+const DOORS: [(u16, u16, &str); 3] = [
+    (5696, 5696, "KMIP"),
+    (9443, 9443, "web admin"),
+    (22, 2222, "SSH"),
+];
 
 /// How long the machine gets to end after Ctrl-].
 const END_WITHIN: Duration = Duration::from_secs(20);
@@ -71,8 +76,10 @@ fn boot(options: &Run) -> Result<()> {
     let image = std::path::absolute(&image)?;
     let disk = Disk::overlay(image, Format::Raw, std::path::absolute(&options.disk)?);
     let mut nic = Nic::user().open();
-    for (port, what) in DOORS {
-        let host = SocketAddr::from((Ipv4Addr::LOCALHOST, port + options.port_offset));
+    for (port, here, what) in DOORS {
+        let here = here.checked_add(options.port_offset);
+        let here = here.context("--port-offset leads beyond port 65535; take a smaller one")?;
+        let host = SocketAddr::from((Ipv4Addr::LOCALHOST, here));
         println!("{what:<10} {host}");
         nic = nic.forward_from(port, host);
     }

@@ -1,5 +1,6 @@
 //! Commands of a signed-in administrator at the console.
 
+use super::health;
 use super::line::{Echo, Terminal, Typed};
 use super::talk::Talk;
 use crate::doors::control::Request;
@@ -35,8 +36,12 @@ enum ConsoleCommand {
 enum Show {
     /// The set-up file that gives this configuration again, without secrets.
     RunningConfig,
-    /// Boot, services and their confinement, self-test, as PID 1 sees them.
-    Health,
+    /// Boot, processes and their confinement, ports that listen, self-test, as the kernel tells.
+    Health {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Signs an administrator in and takes commands until they log out.
@@ -112,10 +117,14 @@ fn carry_out(
             let text = text_of(&config, "text").unwrap_or_default();
             return Ok(terminal.say(text.trim_end())?);
         }
-        ConsoleCommand::Show(Show::Health) => {
+        ConsoleCommand::Show(Show::Health { json }) => {
             // Only administrators are told.
             talk.ask(&with(token, Request::Status { digest: false }))?;
-            return Ok(operate::print_fields(&talk.init("status")?)?);
+            let status = talk.init("status")?;
+            return Ok(match json {
+                true => terminal.say(&status.to_string())?,
+                false => health::show(&mut io::stdout().lock(), status)?,
+            });
         }
         ConsoleCommand::Halt => return end(terminal, talk, token, "halt"),
         ConsoleCommand::Reboot => return end(terminal, talk, token, "reboot"),

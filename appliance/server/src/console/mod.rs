@@ -6,6 +6,7 @@
 
 mod commands;
 mod dialogue;
+mod health;
 mod line;
 mod talk;
 
@@ -34,22 +35,39 @@ pub(crate) fn run(places: &Places) -> anyhow::Result<()> {
     let layout = Layout::new("/nonexistent").with_sockets(&places.sockets);
     let talk = Talk::new(layout, places.init.clone());
     let mut terminal = Terminal::open().context("the console is no terminal")?;
-    let mut said_waiting = false;
+    let mut said = None;
     loop {
         let Ok(phase) = talk.phase() else {
-            if !said_waiting {
-                terminal.say("Strongroom is starting.")?;
-                said_waiting = true;
+            let now = waiting(&talk);
+            if said.as_ref() != Some(&now) {
+                terminal.say(&now)?;
+                said = Some(now);
             }
             std::thread::sleep(LOOK_AGAIN);
             continue;
         };
-        said_waiting = false;
+        said = None;
         match phase.get("phase").and_then(Value::as_str) {
             Some("set-up") => dialogue::set_up(&mut terminal, &talk)?,
             Some("confirm") => dialogue::confirm(&mut terminal, &talk, &phase)?,
             Some("sealed") => dialogue::unlock(&mut terminal, &talk)?,
             _ => commands::session(&mut terminal, &talk)?,
         }
+    }
+}
+
+/// What there is to say while nobody answers: why the node ended, if it did.
+fn waiting(talk: &Talk) -> String {
+    let last_words = || -> Option<String> {
+        let status = talk.init("status").ok()?;
+        let services = status.get("services")?.as_array()?;
+        let core = services.iter().find(|service| service["name"] == "core")?;
+        Some(core.get("last_words")?.as_str()?.to_owned())
+    };
+    match last_words() {
+        Some(words) if !words.is_empty() => {
+            format!("Strongroom did not start, and is started again. It said:\n{words}")
+        }
+        _ => "Strongroom is starting.".to_owned(),
     }
 }

@@ -251,11 +251,6 @@ pub(crate) fn print(answer: impl BufRead, show: &Show) -> anyhow::Result<ExitCod
     bail!("the node ended before it answered")
 }
 
-/// Shows an answer, a field a line.
-pub(crate) fn print_fields(answer: &Value) -> std::io::Result<()> {
-    fields(&mut std::io::stdout().lock(), answer, 0)
-}
-
 fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> anyhow::Result<()> {
     match show {
         Show::Json if done.as_object().is_some_and(serde_json::Map::is_empty) => {}
@@ -318,7 +313,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-fn table(out: &mut impl Write, columns: &[&str], rows: &[Value]) -> std::io::Result<()> {
+pub(crate) fn table(out: &mut impl Write, columns: &[&str], rows: &[Value]) -> std::io::Result<()> {
     let heads: Vec<String> = columns
         .iter()
         .map(|c| c.to_uppercase().replace('_', " "))
@@ -349,7 +344,7 @@ fn table(out: &mut impl Write, columns: &[&str], rows: &[Value]) -> std::io::Res
 }
 
 /// A field a line; structures indented below their name.
-fn fields(out: &mut impl Write, value: &Value, depth: usize) -> std::io::Result<()> {
+pub(crate) fn fields(out: &mut impl Write, value: &Value, depth: usize) -> std::io::Result<()> {
     let Some(map) = value.as_object() else {
         return writeln!(out, "{}{}", "  ".repeat(depth), cell(value));
     };

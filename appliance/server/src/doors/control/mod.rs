@@ -366,6 +366,7 @@ impl ControlDoor {
                 "purged_entry": cluster.purged_entry,
             },
             "epoch": state.epoch().0,
+            "configuration": self.configuration(&state).1,
             "objects": state.object_count(),
             "awaiting_final_destruction": state.awaiting_final().count(),
             "users": state.users().count(),

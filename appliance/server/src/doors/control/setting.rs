@@ -3,17 +3,22 @@
 use super::{Answer, ControlDoor};
 use crate::founding::client_files;
 use crate::setup;
-use domain::Name;
+use domain::{Name, State};
 use serde_json::{Value, json};
 
 impl ControlDoor {
     /// The set-up file that gives this configuration again, without secrets, and its digest: two
     /// appliances with the same settings have the same.
     pub(super) fn running_config(&self) -> Value {
-        let state = self.engine.machine().state();
+        let (text, digest) = self.configuration(&self.engine.machine().state());
+        json!({ "text": text, "digest": digest })
+    }
+
+    /// Text and digest of the configuration in a state.
+    pub(super) fn configuration(&self, state: &State) -> (String, String) {
         let text = setup::print(state.settings(self.engine.node()));
         let digest = crate::render::hex(&vault::provider::sha256(&[text.as_bytes()]));
-        json!({ "text": text, "digest": digest })
+        (text, digest)
     }
 
     /// Certificate and key of a client that was just added; the key is erased from the disk.

@@ -1,0 +1,225 @@
+//! The appliance as a whole: the image boots in a machine, is set up on its serial console, serves
+//! clients from outside, and comes back after it was switched off. Times are printed, and kept for
+//! `cargo xtask image report`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
+
+use anyhow::{Context, Result, ensure};
+use image::report::{Boot, Phase};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tests::appliance::{Appliance, PASSWORD, setup_file};
+use tests::client::Client;
+use tests::python;
+
+/// Steps of the PyKMIP script.
+const STEPS: usize = 32;
+/// The promise for a boot under emulation.
+const SERVING_WITHIN: Duration = Duration::from_secs(60);
+/// Ports of an appliance that was set up with defaults: KMIP, web, cluster.
+const LISTENING: [&str; 3] = ["tcp 5696", "tcp 9001", "tcp 9443"];
+
+#[test]
+fn set_up_on_the_console_serves_and_comes_back() -> Result<()> {
+    let begun = Instant::now();
+    let mut appliance = Appliance::new()?;
+    appliance.switch_on()?;
+    appliance.answer("hostname", "?")?;
+    let to_prompt = appliance.on_for();
+    let asked = appliance.first_run(&[
+        ("hostname", "kms1"),
+        ("domain", "example.org"),
+        ("admin.password", PASSWORD),
+        ("admin.password.again", PASSWORD),
+        ("unlock", "disk"),
+        ("set-up.confirm", "yes"),
+    ])?;
+    ensure!(
+        asked.contains(&"eth0.ipv4".to_owned()),
+        "the network was asked for: {asked:?}"
+    );
+    appliance.sign_in()?;
+    for name in ["demo", "demo2"] {
+        appliance.add_client(name)?;
+    }
+    // A stock client outside the machine.
+    let port = appliance.kmip()?.port();
+    let said = python::flow_at("pykmip_flow.py", port, &appliance.clients())?;
+    let steps = said.lines().filter(|line| line.starts_with("ok ")).count();
+    ensure!(steps == STEPS, "{steps} steps in place of {STEPS}:\n{said}");
+    let identity = tests::client::Identity::of(&appliance.clients(), "demo");
+    let mut client = Client::connect(appliance.kmip()?, &identity)?;
+    let uid = client.create(Some("volume"), 256)?;
+    let key = client.get(&uid)?;
+    appliance.halt()?;
+
+    appliance.switch_on()?;
+    let mut client = appliance.await_client(&identity)?;
+    let to_serving = appliance.on_for();
+    ensure!(client.get(&uid)? == key, "another key after halt and start");
+    ensure!(to_serving < SERVING_WITHIN, "serving after {to_serving:?}");
+    appliance.sign_in()?;
+    let health = appliance.json("show health --json")?;
+    keep_times(&appliance, &health, to_prompt, to_serving)?;
+    println!(
+        "power-on to first prompt {:.1} s, power-on to serving {:.1} s, whole test {:.1} s",
+        to_prompt.as_secs_f64(),
+        to_serving.as_secs_f64(),
+        begun.elapsed().as_secs_f64()
+    );
+    appliance.cut_power()
+}
+
+/// Writes the record that `cargo xtask image report` shows.
+fn keep_times(
+    appliance: &Appliance,
+    health: &Value,
+    to_prompt: Duration,
+    to_serving: Duration,
+) -> Result<()> {
+    let phases = health["phases"].as_array().context("phases")?;
+    let phase = |value: &Value| -> Option<Phase> {
+        Some(Phase {
+            name: value["name"].as_str()?.to_owned(),
+            milliseconds: value["milliseconds"].as_u64()?,
+        })
+    };
+    let kib = |name: &str| health["memory"][name].as_u64().context("memory");
+    let record = Boot {
+        root_hash: health["root"]["roothash"]
+            .as_str()
+            .context("root hash")?
+            .to_owned(),
+        phases: phases.iter().filter_map(phase).collect(),
+        milliseconds_to_prompt: u64::try_from(to_prompt.as_millis())?,
+        milliseconds_to_serving: u64::try_from(to_serving.as_millis())?,
+        memory_bytes_at_rest: (kib("total_kib")? - kib("available_kib")?) * 1024,
+    };
+    ensure!(record.phases.len() > 5, "phases are missing: {health}");
+    Ok(record.write(appliance.image())?)
+}
+
+/// One file sets two machines up alike, unattended; what runs in them is what the design says.
+#[test]
+fn a_set_up_file_gives_the_same_appliance_twice() -> Result<()> {
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let mut appliance = Appliance::new()?;
+        appliance.hand_over(setup_file(""));
+        appliance.switch_on()?;
+        appliance.sign_in()?;
+        let config = appliance.command("show running-config")?;
+        ensure!(!config.contains(PASSWORD), "a secret in the configuration");
+        let status = appliance.json("status --json")?;
+        let digest = status["configuration"]
+            .as_str()
+            .context("configuration digest")?;
+        found.push((config, digest.to_owned()));
+        if found.len() == 2 {
+            let health = appliance.json("show health --json")?;
+            confined(&health)?;
+            read_only(&health)?;
+        }
+        appliance.cut_power()?;
+    }
+    ensure!(found[0] == found[1], "{found:#?}");
+    Ok(())
+}
+
+/// Every process but PID 1 is a service in its own confinement.
+fn confined(health: &Value) -> Result<()> {
+    let listening: Vec<&str> = health["listening"]
+        .as_array()
+        .context("ports")?
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let unexpected: Vec<_> = listening
+        .iter()
+        .filter(|port| !LISTENING.contains(port))
+        .collect();
+    // The DHCP client hears answers at its port.
+    ensure!(
+        unexpected.iter().all(|port| **port == "udp 68"),
+        "ports that nobody configured: {unexpected:?}"
+    );
+    ensure!(
+        LISTENING.iter().all(|port| listening.contains(port)),
+        "a port is missing in {listening:?}"
+    );
+    let services = health["services"].as_array().context("services")?;
+    for service in services {
+        let told = || format!("{service}");
+        ensure!(service["state"] == "running", "{}", told());
+        ensure!(
+            service["user"] == service["wanted_user"] && service["user"] != 0,
+            "{}",
+            told()
+        );
+        ensure!(
+            service["seccomp"] == "filter" && service["landlock"] == true,
+            "{}",
+            told()
+        );
+        ensure!(service["no_new_privileges"] == true, "{}", told());
+    }
+    let pids: BTreeSet<_> = services
+        .iter()
+        .map(|service| service["pid"].as_u64())
+        .collect();
+    let processes = health["processes"].as_array().context("processes")?;
+    ensure!(processes.len() == services.len() + 1, "{processes:#?}");
+    for process in processes {
+        let is_first = process["pid"] == 1;
+        ensure!(
+            is_first || pids.contains(&process["pid"].as_u64()),
+            "a stranger: {process}"
+        );
+    }
+    println!(
+        "{} processes, all but PID 1 confined; ports {listening:?}",
+        processes.len()
+    );
+    Ok(())
+}
+
+/// Nothing can be written and run; no core is dumped.
+fn read_only(health: &Value) -> Result<()> {
+    let mounts = health["mounts"].as_array().context("mounts")?;
+    let flags = |mount: &Value| -> BTreeSet<String> {
+        let flags = mount["flags"].as_str().unwrap_or_default();
+        flags.split(',').map(str::to_owned).collect()
+    };
+    for mount in mounts {
+        let flags = flags(mount);
+        ensure!(
+            flags.contains("ro") || flags.contains("noexec"),
+            "writable and runs: {mount}"
+        );
+        ensure!(
+            flags.contains("nosuid") || flags.contains("ro"),
+            "setuid counts: {mount}"
+        );
+    }
+    let root = mounts
+        .iter()
+        .find(|mount| mount["target"] == "/")
+        .context("a root")?;
+    ensure!(
+        root["kind"] == "erofs" && flags(root).contains("ro"),
+        "{root}"
+    );
+    ensure!(health["root"]["verified"] == true && health["lockdown"] == "confidentiality");
+    ensure!(
+        health["core_dumps"]["bytes_max"] == "0",
+        "{}",
+        health["core_dumps"]
+    );
+    let settings = health["settings"].as_array().context("settings")?;
+    let wrong: Vec<_> = settings
+        .iter()
+        .filter(|setting| setting["ok"] != true)
+        .collect();
+    ensure!(settings.len() > 10 && wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Power cuts of the whole machine: under load, while it is set up for the first time, and in
+//! every state that its disk may be left in. Nothing acknowledged is lost, nothing destroyed comes
+//! back, and it serves again by itself.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
+
+use anyhow::{Context, Result, ensure};
+use qemu::{Disk, Format, WriteLog, copy_sparse};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tests::appliance::{Appliance, PASSWORD, setup_file, take_out};
+use tests::bound;
+use tests::client::{Client, Identity};
+use tests::dice::Dice;
+use tests::load::Load;
+use tests::node::{Node, Site};
+
+/// Older objects that are looked at again after each cut.
+const SAMPLE: usize = 40;
+/// A round works for up to this long before the cut.
+const WORK_MILLIS_MAX: u64 = 3_000;
+/// A first start is over by then, on a machine that has little else to do.
+const FIRST_START_MILLIS_MAX: u64 = 12_000;
+/// For how long writes are recorded.
+const RECORDED: Duration = Duration::from_secs(8);
+/// Crash states that are booted in a machine; the program alone starts from the others.
+const BOOTED: u64 = 3;
+
+/// An appliance that was set up without questions, with one client.
+fn ready() -> Result<(Appliance, Identity)> {
+    let mut appliance = Appliance::new()?;
+    appliance.hand_over(setup_file(""));
+    appliance.switch_on()?;
+    appliance.sign_in()?;
+    let identity = appliance.add_client("demo")?;
+    Ok((appliance, identity))
+}
+
+#[test]
+fn cut_under_load() -> Result<()> {
+    let rounds = bound("STRONGROOM_ROUNDS", 10, 50);
+    let seed = Dice::seed_of_run();
+    let mut dice = Dice::new(seed);
+    let (mut appliance, identity) = ready()?;
+    let mut load = Load::new("cut");
+    let mut slowest = Duration::ZERO;
+    for round in 1..=rounds {
+        let told = || format!("round {round}; REPEAT WITH STRONGROOM_SEED={seed}");
+        let running = load.begin(appliance.kmip()?, &identity, &mut dice);
+        running.go_on_for(Duration::from_millis(50 + dice.below(WORK_MILLIS_MAX)));
+        appliance.cut_power()?;
+        load = running.collect().with_context(told)?;
+        appliance.switch_on()?;
+        let mut client = appliance.await_client(&identity).with_context(told)?;
+        slowest = slowest.max(appliance.on_for());
+        let sample = if round == rounds { usize::MAX } else { SAMPLE };
+        load.judge(&mut client, &mut dice, sample)
+            .with_context(told)?;
+    }
+    let counts = load.counts();
+    ensure!(counts.denied == 0, "denied: {:?}", load.last_denial());
+    ensure!(
+        counts.created > rounds && counts.got > rounds,
+        "hardly any load: {counts:?}"
+    );
+    appliance.cut_power()?;
+    // The whole log, by the program outside, from the disk as the last cut left it.
+    let raw = appliance.beside("raw");
+    appliance.copy_disk(&raw)?;
+    let site = Site::new()?;
+    let node = from_disk(&raw, &site)?;
+    node.terminate()?;
+    println!(
+        "{rounds} cuts under load, seed {seed}: {counts:?}; serving again after {:.1} s at most",
+        slowest.as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Starts the program from what a raw disk holds, and has it prove its state and its log.
+fn from_disk(raw: &Path, site: &Site) -> Result<Node> {
+    take_out(raw, &site.dir())?;
+    let node = site.start()?;
+    node.replayed_digest()?;
+    node.verified_bundle(&site.beside("bundle"))?;
+    Ok(node)
+}
+
+/// The first start without questions, cut at any moment, and then at rest.
+#[test]
+fn cut_during_the_first_start() -> Result<()> {
+    let seed = Dice::seed_of_run();
+    let mut dice = Dice::new(seed);
+    let cuts = bound("STRONGROOM_CUTS", 6, 30);
+    let mut appliance = Appliance::new()?;
+    appliance.hand_over(setup_file(""));
+    for cut in 0..cuts {
+        // A disk that one of the cuts came too late for begins anew.
+        if dice.below(3) == 0 {
+            appliance = Appliance::new()?;
+            appliance.hand_over(setup_file(""));
+        }
+        appliance.switch_on()?;
+        let after = 300 + dice.below(FIRST_START_MILLIS_MAX);
+        sleep(Duration::from_millis(after));
+        println!("cut {cut} after {after} ms");
+        appliance.cut_power()?;
+    }
+    appliance.switch_on()?;
+    serves_a_new_client(&mut appliance)
+        .with_context(|| format!("REPEAT WITH STRONGROOM_SEED={seed}"))?;
+    appliance.cut_power()
+}
+
+fn serves_a_new_client(appliance: &mut Appliance) -> Result<()> {
+    appliance.sign_in()?;
+    let identity = appliance.add_client("demo")?;
+    let mut client = Client::connect(appliance.kmip()?, &identity)?;
+    let uid = client.create(Some("first"), 256)?;
+    client.get(&uid)?;
+    Ok(())
+}
+
+/// The dialogue, cut at prompts before and after something was made.
+#[test]
+fn cut_at_a_prompt() -> Result<()> {
+    let mut appliance = Appliance::new()?;
+    let answers = [
+        ("admin.password", PASSWORD),
+        ("admin.password.again", PASSWORD),
+        ("unlock", "disk"),
+        ("set-up.confirm", "yes"),
+    ];
+    for prompt in [
+        "hostname",
+        "admin.password",
+        "set-up.confirm",
+        "share.1",
+        "set-up.serve",
+    ] {
+        appliance.switch_on()?;
+        appliance
+            .dialogue_until(prompt, &answers)
+            .with_context(|| format!("on the way to {prompt}"))?;
+        appliance.cut_power()?;
+    }
+    appliance.switch_on()?;
+    let asked = appliance.first_run(&answers)?;
+    ensure!(asked[0] == "hostname", "it did not start over: {asked:?}");
+    appliance.sign_in()?;
+    appliance.cut_power()
+}
+
+/// What was acknowledged while writes were recorded, and how many there were then.
+#[derive(Default)]
+struct Promises {
+    /// Recorded writes at the answer, identifier, key.
+    created: Vec<(usize, String, Vec<u8>)>,
+    /// Recorded writes before the request, at the answer, identifier.
+    destroyed: Vec<(usize, usize, String)>,
+}
+
+impl Promises {
+    fn make(client: &mut Client, log: &Path) -> Result<Self> {
+        let mut promises = Self::default();
+        let begun = Instant::now();
+        while begun.elapsed() < RECORDED {
+            let name = format!("state-{}", promises.created.len());
+            let uid = client.create(Some(&name), 256)?;
+            let key = client.get(&uid)?;
+            promises
+                .created
+                .push((WriteLog::entries_so_far(log)?, uid.clone(), key));
+            if promises.created.len().is_multiple_of(3) {
+                let before = WriteLog::entries_so_far(log)?;
+                client.destroy(&uid)?;
+                promises
+                    .destroyed
+                    .push((before, WriteLog::entries_so_far(log)?, uid));
+            }
+        }
+        Ok(promises)
+    }
+
+    /// Whether a node that has the writes before `cut` keeps what was promised by then.
+    fn judge(&self, client: &mut Client, cut: usize) -> Result<()> {
+        for (at, uid, key) in self.created.iter().filter(|(at, ..)| *at <= cut) {
+            let gone = self
+                .destroyed
+                .iter()
+                .find(|(.., destroyed)| destroyed == uid);
+            match gone {
+                Some((_, answered, _)) if *answered <= cut => {
+                    ensure!(
+                        client.get(uid).is_err(),
+                        "{uid} is served, and was destroyed"
+                    );
+                }
+                // Asked for and not answered: either is right.
+                Some((asked, ..)) if *asked <= cut => {}
+                _ => {
+                    let got = client.get(uid);
+                    let got = got.with_context(|| format!("{uid} is gone, promised at {at}"))?;
+                    ensure!(got == *key, "{uid} is another key");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn every_state_that_a_cut_may_leave() -> Result<()> {
+    let states = bound("STRONGROOM_STATES", 100, 300);
+    let (mut appliance, identity) = ready()?;
+    appliance.halt()?;
+    let base = appliance.beside("base.raw");
+    appliance.copy_disk(&base)?;
+    let recorded = appliance.beside("recorded.qcow2");
+    let disk = Disk::overlay(&base, Format::Raw, recorded).ignoring_host_flushes();
+    let log = appliance.beside("writes");
+    appliance.switch_on_with(disk.logging_writes(&log))?;
+    let mut client = appliance.await_client(&identity)?;
+    let from = WriteLog::entries_so_far(&log)?;
+    let promises = Promises::make(&mut client, &log)?;
+    appliance.cut_power()?;
+    let log = WriteLog::open(&log)?;
+    println!(
+        "{} keys and {} destructions in {} writes with {} flushes",
+        promises.created.len(),
+        promises.destroyed.len(),
+        log.len() - from,
+        log.flushes()
+    );
+    ensure!(promises.created.len() > 20, "too little happened");
+    let seed = Dice::seed_of_run();
+    let explore = |log: &WriteLog, seed: u64| -> Result<()> {
+        let state = log.crash_state(from..=log.len(), seed);
+        let raw = appliance.beside("state.raw");
+        copy_sparse(&base, &raw)?;
+        log.lay(&state, &raw)?;
+        let site = Site::new()?;
+        let node = from_disk(&raw, &site)?;
+        promises.judge(&mut Client::connect(node.kmip(), &identity)?, state.cut)?;
+        node.terminate()
+    };
+    for number in 0..states {
+        let told = || format!("state {number}; REPEAT WITH STRONGROOM_SEED={seed}");
+        explore(&log, seed + number).with_context(told)?;
+    }
+    // Of some, that the machine comes up from them by itself.
+    let mut machine = Appliance::new()?;
+    for number in 0..BOOTED {
+        let state = log.crash_state(from..=log.len(), seed + number);
+        let raw = appliance.beside("state.raw");
+        copy_sparse(&base, &raw)?;
+        log.lay(&state, &raw)?;
+        machine.switch_on_with(Disk::writable(raw, Format::Raw).ignoring_host_flushes())?;
+        promises.judge(&mut machine.await_client(&identity)?, state.cut)?;
+        machine.cut_power()?;
+    }
+    // The control: on a disk that lies about its flushes the same must find a loss.
+    let lying = log.without_flushes();
+    let caught = (0..states).find_map(|number| explore(&lying, seed + number).err());
+    let caught = caught.context("a disk that lies about flushes was not caught")?;
+    println!("{states} states, {BOOTED} of them booted; a lying disk is caught: {caught:#}");
+    Ok(())
+}
