@@ -62,7 +62,7 @@ fn service(run: &Run) -> Value {
         "wanted_user": run.service.user,
         "capabilities": capabilities,
         "no_new_privileges": field(&status, "NoNewPrivs:") == "1",
-        "seccomp": if is_filtered { "filter" } else { "none" },
+        "seccomp": seccomp(&status),
         "landlock": is_filtered,
         "reaches": run.service.reaches.iter().map(reach).collect::<Vec<_>>(),
         "calls": run.service.calls.iter().map(|group| calls(group)).collect::<Vec<_>>(),
@@ -110,9 +110,18 @@ fn process(number: u32) -> Option<Value> {
         "user": field(&status, "Uid:").parse::<u32>().ok(),
         "capabilities": capabilities(field(&status, "CapEff:")),
         "no_new_privileges": field(&status, "NoNewPrivs:") == "1",
-        "seccomp": match field(&status, "Seccomp:") { "2" => "filter", "1" => "strict", _ => "none" },
+        "seccomp": seccomp(&status),
         "memory_kib": memory,
     }))
+}
+
+/// How the system calls of a process are restricted (seccomp(2), the mode in proc(5)).
+fn seccomp(status: &str) -> &'static str {
+    match field(status, "Seccomp:") {
+        "2" => "filter",
+        "1" => "strict",
+        _ => "none",
+    }
 }
 
 /// Tables of sockets and the state in which one takes what comes: TCP_LISTEN, and for UDP, which

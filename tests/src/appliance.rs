@@ -355,13 +355,25 @@ pub fn take_out(disk: &Path, to: &Path) -> Result<()> {
             .iter()
             .find(|partition| partition["name"] == name);
         let found = found.with_context(|| format!("no partition {name} in {listed}"))?;
-        let offset = found["start"].as_u64().context("start")? * sector;
-        let device = format!("{}?offset={offset}", disk.display());
+        let number = |field: &str| found[field].as_u64().context("a number of sectors");
+        let (start, size) = (number("start")? * sector, number("size")? * sector);
+        // A file of its own: e2fsck does not find its way back to an offset.
+        let part = disk.with_extension(name);
+        let mut copy = Command::new("dd");
+        copy.args(["bs=1M", "conv=sparse", "status=none"]);
+        copy.args([
+            "iflag=skip_bytes,count_bytes".to_owned(),
+            format!("skip={start}"),
+        ]);
+        copy.arg(format!("count={size}"))
+            .arg(format!("if={}", disk.display()));
+        succeeded(copy.arg(format!("of={}", part.display())), 0)?;
         // As PID 1 does; 1 means that something was mended.
-        succeeded(Command::new("e2fsck").args(["-p", &device]), 1)?;
+        succeeded(Command::new("e2fsck").arg("-p").arg(&part), 1)?;
         fs::create_dir_all(&place)?;
         let copy = format!("rdump / {}", place.display());
-        succeeded(Command::new("debugfs").args(["-R", &copy, &device]), 0)?;
+        succeeded(Command::new("debugfs").args(["-R", &copy]).arg(&part), 0)?;
+        fs::remove_file(part)?;
     }
     Ok(())
 }
