@@ -4,7 +4,8 @@
 //! at once, `oracle` remembers what was promised and judges what came of it, `python` keeps the
 //! stock clients, `power` loads the preload shim of `tests/lossy` and cuts the power, `dice` makes
 //! choices from a seed, `sim` is a whole cluster in one thread, `storm` one of simulated hosts with
-//! openraft and all. The suites are in `tests/tests/`, one file per thing promised.
+//! openraft and all, `image` finds the built image of the appliance. The suites are in
+//! `tests/tests/`, one file per thing promised.
 //!
 //! `$STRONGROOM_FULL` (set by `scripts/test --full`) asks for the figures of the promises where a
 //! plain run takes fewer; `$STRONGROOM_ROUNDS` and `$STRONGROOM_EVENTS` overrule both, and
@@ -14,6 +15,7 @@
 pub mod client;
 pub mod dice;
 pub mod fleet;
+pub mod image;
 pub mod linear;
 pub mod load;
 pub mod netns;
