@@ -6,8 +6,8 @@ use crate::disk::Copy;
 use anyhow::{Result, ensure};
 use std::fs;
 
-/// Options that would each be seen if they took effect: PID 1 refuses a kernel without lockdown, and
-/// it refuses a root hash that is given twice or is none.
+/// Options that would each be seen if they took effect: PID 1 refuses a kernel without lockdown,
+/// and a root hash that is given twice or is none.
 const EVIL_OPTIONS: &str = "console=ttyS0 lockdown=none init=/bin/sh strongroom.roothash=00";
 
 /// Leaves a loader entry of ours as the only way to the signed kernel image, which moves to where

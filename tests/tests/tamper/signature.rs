@@ -6,8 +6,13 @@ use crate::uki;
 use anyhow::{Result, ensure};
 use std::fs;
 
-/// What firmware and boot loader say of a program without the signature that it needs.
+/// The firmware's word for a program without the signature that it needs.
 const REFUSED: &str = "Access Denied";
+
+/// How the boot loader passes it on.
+fn refused_by_loader(path: &str) -> String {
+    format!("Error loading \\{}: {REFUSED}", path.replace('/', "\\"))
+}
 
 /// Puts `uki` in place of the signed kernel image; the firmware must not start it.
 fn uki_is_refused(changed: &str, uki: impl Fn(&Bench, &Copy) -> Result<Vec<u8>>) -> Result<()> {
@@ -16,8 +21,9 @@ fn uki_is_refused(changed: &str, uki: impl Fn(&Bench, &Copy) -> Result<Vec<u8>>)
     let bytes = uki(bench, &disk)?;
     disk.put(&bench.uki_path()?, &bytes)?;
     let mut trial = Trial::start(bench.secure(&disk)?, disk)?;
-    trial.refused(&[REFUSED, NOTHING_LEFT], End::Stand)?;
-    trial.tell(changed, "firmware", REFUSED);
+    let words = refused_by_loader(&bench.uki_path()?);
+    trial.refused(&[&words, NOTHING_LEFT], End::Stand)?;
+    trial.tell(changed, "firmware", &words);
     Ok(())
 }
 
@@ -87,8 +93,9 @@ fn an_unsigned_boot_loader_is_refused() -> Result<()> {
         disk.put(path, &bare)?;
     }
     let mut trial = Trial::start(bench.secure(&disk)?, disk)?;
-    trial.refused(&[REFUSED, NOTHING_LEFT], End::Stand)?;
-    trial.tell("an unsigned boot loader", "firmware", REFUSED);
+    let words = ["BdsDxe: failed to load Boot", REFUSED];
+    trial.refused(&[words[0], words[1], NOTHING_LEFT], End::Stand)?;
+    trial.tell("an unsigned boot loader", "firmware", &words.join("… "));
     Ok(())
 }
 
@@ -104,7 +111,8 @@ fn a_loader_entry_with_a_bare_kernel_is_refused() -> Result<()> {
     let entry = format!("title Bare\nlinux /kernel\ninitrd /initrd\noptions {cmdline}\n");
     disk.put("loader/entries/bare.conf", entry.as_bytes())?;
     let mut trial = Trial::start(bench.secure(&disk)?, disk)?;
-    trial.refused(&[REFUSED, NOTHING_LEFT], End::Stand)?;
-    trial.tell("a loader entry with a bare kernel", "firmware", REFUSED);
+    let words = refused_by_loader("kernel");
+    trial.refused(&[&words, NOTHING_LEFT], End::Stand)?;
+    trial.tell("a loader entry with a bare kernel", "firmware", &words);
     Ok(())
 }
