@@ -212,13 +212,23 @@ pub(crate) fn second() -> Facts {
     run(SECOND, &mut facts, |facts| &mut facts.phases);
     let all: u64 = facts.phases.iter().map(|phase| phase.milliseconds).sum();
     report::say(&format!(
-        "verified root in slot {}, lockdown {}, booted in {}.{:03} s",
+        "verified root in slot {}, lockdown {}, {}, booted in {}.{:03} s",
         facts.slot,
         facts.lockdown,
+        secure_boot(facts.secure_boot),
         all / 1000,
         all % 1000
     ));
     facts
+}
+
+/// What the console says about the firmware: whether it checked what it started.
+fn secure_boot(found: Option<bool>) -> &'static str {
+    match found {
+        Some(true) => "Secure Boot on",
+        Some(false) => "Secure Boot off",
+        None => "no Secure Boot without UEFI",
+    }
 }
 
 fn needed<T>(fact: &Option<T>) -> Outcome<&T> {

@@ -39,6 +39,7 @@ pub struct Builder {
     pub(crate) tpm: Option<PathBuf>,
     rng: bool,
     entries: Vec<(String, Content)>,
+    smbios_texts: Vec<String>,
     watchdog: bool,
     screen: bool,
     clock: Option<String>,
@@ -60,6 +61,7 @@ impl Builder {
             tpm: None,
             rng: true,
             entries: Vec::new(),
+            smbios_texts: Vec::new(),
             watchdog: false,
             screen: false,
             clock: None,
@@ -131,6 +133,13 @@ impl Builder {
     pub fn entry_file(mut self, name: &str, file: impl Into<PathBuf>) -> Self {
         let content = Content::File(file.into());
         self.entries.push((name.to_owned(), content));
+        self
+    }
+
+    /// Adds a text to the OEM strings (SMBIOS type 11), by which hosts hand settings to guests.
+    #[must_use]
+    pub fn smbios_text(mut self, text: impl Into<String>) -> Self {
+        self.smbios_texts.push(text.into());
         self
     }
 
@@ -208,6 +217,12 @@ impl Builder {
             let file = content.prepare(&work.join(format!("entry{number}")))?;
             let file = fault::text(&file)?.replace(',', ",,");
             o.pair("-fw_cfg", format!("name={name},file={file}"));
+        }
+        for text in &self.smbios_texts {
+            o.pair(
+                "-smbios",
+                format!("type=11,value={}", text.replace(',', ",,")),
+            );
         }
         if self.rng {
             o.pair("-device", "virtio-rng-pci");

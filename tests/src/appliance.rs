@@ -1,8 +1,7 @@
 //! An appliance as its operator has it: the image in a machine, its serial line, its doors.
-//!
-//! The image is looked for in `$STRONGROOM_IMAGE`, or where `cargo xtask image build` leaves it.
 
 use crate::client::{Client, Identity};
+use crate::image;
 use anyhow::{Context, Result, bail, ensure};
 use qemu::{Boot, Disk, Format, Kernel, Machine, Nic};
 use serde_json::Value;
@@ -90,36 +89,12 @@ pub fn setup_file(more: &str) -> String {
     )
 }
 
-/// Folder of the image under test.
-///
-/// # Errors
-/// It was not built.
-pub fn image() -> Result<PathBuf> {
-    let folder = match std::env::var_os("STRONGROOM_IMAGE") {
-        Some(folder) => PathBuf::from(folder),
-        None => {
-            let profile = crate::node::profile_folder()?;
-            let target = profile
-                .parent()
-                .context("a profile lies in a target folder")?;
-            target.join("image/virt")
-        }
-    };
-    ensure!(
-        folder.join("MANIFEST.json").exists(),
-        "there is no image in {}; `cargo xtask image build` makes it, or name one in \
-         $STRONGROOM_IMAGE",
-        folder.display()
-    );
-    Ok(folder)
-}
-
 impl Appliance {
     /// A new disk with the image on it.
     pub fn new() -> Result<Self> {
         Ok(Self {
             folder: TempDir::with_prefix("appliance-")?,
-            image: image()?,
+            image: image::folder()?,
             setup: None,
             machine: None,
             on_since: Instant::now(),

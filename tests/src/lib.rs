@@ -1,6 +1,6 @@
 //! The product, run the way its user would: processes, sockets, files, stock clients.
 //!
-//! `node` starts and ends the program, `appliance` a machine with the image, `client` talks KMIP to
+//! `node` starts and ends the program, `appliance` a machine with the `image`, `client` talks KMIP to
 //! either, `load` works on many connections at once, `oracle` remembers what was promised and judges
 //! what came of it, `python` keeps the stock clients, `power` loads the preload shim of `tests/lossy`
 //! and cuts the power, `dice` makes choices from a seed, `sim` is a whole cluster in one thread,
@@ -16,6 +16,7 @@ pub mod appliance;
 pub mod client;
 pub mod dice;
 pub mod fleet;
+pub mod image;
 pub mod linear;
 pub mod load;
 pub mod netns;
