@@ -13,7 +13,7 @@ use tests::bound;
 use tests::client::{Client, Identity};
 use tests::dice::Dice;
 use tests::load::Load;
-use tests::node::{Node, Site};
+use tests::node::{Node, Site, profile_folder};
 
 /// Older objects that are looked at again after each cut.
 const SAMPLE: usize = 40;
@@ -245,8 +245,13 @@ fn every_state_that_a_cut_may_leave() -> Result<()> {
         node.terminate()
     };
     for number in 0..states {
-        let told = || format!("state {number}; REPEAT WITH STRONGROOM_SEED={seed}");
-        explore(&log, seed + number).with_context(told)?;
+        if let Err(e) = explore(&log, seed + number) {
+            let kept = profile_folder()?.join(format!("crash-state-{seed}-{number}.raw"));
+            copy_sparse(&appliance.beside("state.raw"), &kept)?;
+            // What the machine does depends on the moment; the seed alone does not bring it back.
+            let told = format!("state {number} of seed {seed}, kept in {}", kept.display());
+            return Err(e.context(told));
+        }
     }
     // Of some, that the machine comes up from them by itself.
     let mut machine = Appliance::new()?;

@@ -442,7 +442,11 @@ impl Machine for LedgerMachine {
 
     fn make_durable(&self) -> Result<(), MachineFault> {
         let fault = |e: &dyn std::fmt::Display| MachineFault(e.to_string());
-        // The log first: the store must never know of an entry that the log has lost.
+        // Most of the log goes to the disk while entries are carried out.
+        self.ledger.lock().sync().map_err(|e| fault(&e))?;
+        // Then the rest, while none is: the store must never know of an entry that the log has
+        // lost, because such an entry is not carried out again.
+        let _turn = self.turn.lock();
         self.ledger.lock().sync().map_err(|e| fault(&e))?;
         self.store.flush().map_err(|e| fault(&e))?;
         Ok(())
@@ -549,3 +553,6 @@ impl LedgerMachine {
         self.turn.lock().entry
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,18 +207,11 @@ async fn merge_store(
     loop {
         let (page, last) = ask_page(source, entry, after).await?;
         let end = page.is_empty();
-        let (store, ledger_machine) = (machine.store().clone(), machine);
-        if end {
-            // The store must never know of an entry that the log has lost.
-            ledger_machine.ledger().sync().map_err(disk)?;
-        }
-        let written = tokio::task::spawn_blocking(move || {
-            store.merge(&page)?;
-            if end { store.flush().map(drop) } else { Ok(()) }
-        });
+        let store = machine.store().clone();
+        let written = tokio::task::spawn_blocking(move || store.merge(&page));
         written.await.map_err(disk)?.map_err(disk)?;
         if end {
-            return Ok(());
+            return cluster::Machine::make_durable(machine).map_err(disk);
         }
         after = last;
     }
