@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "tests",
         &[
-            "domain", "ledger", "kmip", "vault", "cluster", "server", "lossy",
+            "domain", "ledger", "kmip", "vault", "cluster", "server", "lossy", "qemu",
         ],
     ),
 ];
