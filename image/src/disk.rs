@@ -40,7 +40,7 @@ pub fn write(profile: &Profile, disk: &Path, esp: &Path, root: &Path) -> Result<
     Ok(())
 }
 
-/// Writes a disk with nothing but the EFI system partition `name` of `mebibytes`, filled with `esp`:
+/// Writes a disk with nothing but the EFI system partition `name` of `mebibytes`, with `esp` in it:
 /// what firmware starts from a stick.
 ///
 /// # Errors
