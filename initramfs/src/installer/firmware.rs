@@ -37,7 +37,7 @@ const UPDATES: &str = "/payload";
 /// What the firmware does about signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Firmware {
-    /// It has no UEFI, or does not show its variables.
+    /// It does not know Secure Boot, is no UEFI, or does not show its variables.
     None,
     /// It has no keys and takes ours.
     SetUp,
@@ -69,8 +69,8 @@ impl Firmware {
     pub(super) fn before(self) -> &'static str {
         match self {
             Self::None => {
-                "this machine was not started by UEFI firmware, or its variables\n\
-                 cannot be read. The system starts by UEFI only."
+                "this firmware does not have it, or does not show its variables.\n\
+                 The system starts by UEFI only, and here nothing checks what is started."
             }
             Self::SetUp => {
                 "the firmware is in set-up mode. After the disk is written the keys\n\
