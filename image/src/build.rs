@@ -9,7 +9,7 @@ use crate::programs::Programs;
 use crate::tool::Tool;
 use crate::tree::{Node, Origin, Tree};
 use crate::verity::Root;
-use crate::{Fault, bill, cpio, disk, esp, fault, root, tree, uki};
+use crate::{Fault, bill, cpio, disk, esp, fault, installer, root, tree, uki};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -122,6 +122,8 @@ pub fn build(options: &Options<'_>) -> Result<Built, Fault> {
     )?;
     progress.step("disk as .zst and .qcow2");
     pack(&disk, &folder)?;
+    progress.step("installer, signed");
+    install(options, &place, &parts)?;
     tree::remove(&work)?;
     progress.step("checksums");
     let whole = (&top, &files);
@@ -225,11 +227,12 @@ fn fill(
         seconds,
     )?;
     progress.step("initramfs");
-    initrd(&cpio::archive(&initramfs, seconds)?, folder)?;
+    let archive = cpio::archive(&initramfs, seconds)?;
+    initrd(&archive, work, &folder.join("initrd"))?;
     put(&folder.join("kernel"), &kernel.bytes)?;
     put(
         &folder.join("cmdline"),
-        command_line(profile, &top).as_bytes(),
+        command_line(profile, &top.words()).as_bytes(),
     )?;
     Ok((top, files))
 }
@@ -275,11 +278,7 @@ fn unify(options: &Options<'_>, place: &Place<'_>, parts: &Parts) -> Result<(), 
     };
     let unsigned = folder.join("strongroom.unsigned.efi");
     uki::make(&sections, &unsigned, work)?;
-    let keys = options
-        .keys
-        .clone()
-        .unwrap_or_else(|| place.room.join("keys"));
-    let keys = Keys::open(&keys)?;
+    let keys = keys(options, place)?;
     let signed = folder.join("strongroom.efi");
     keys.sign(&unsigned, &signed, seconds)?;
     let (plain, loader) = (work.join("loader"), folder.join("systemd-boot.efi"));
@@ -303,6 +302,43 @@ fn unify(options: &Options<'_>, place: &Place<'_>, parts: &Parts) -> Result<(), 
     let partition = profile.partitions.iter().find(|p| p.holds == Content::Esp);
     let mebibytes = partition.map_or(0, |p| p.mebibytes);
     esp::make(&work.join("esp"), mebibytes, &files, seconds)
+}
+
+/// Makes the installer of the finished disk: a kernel image of its own, signed, and the medium
+/// that starts it.
+fn install(options: &Options<'_>, place: &Place<'_>, parts: &Parts) -> Result<(), Fault> {
+    let Place {
+        folder,
+        work,
+        seconds,
+        ..
+    } = *place;
+    let Parts {
+        profile, kernel, ..
+    } = parts;
+    let mut tree = root::initramfs(&parts.programs, kernel)?;
+    installer::put_payload(&mut tree, &options.profile, folder)?;
+    let packed = work.join("installer.initrd");
+    initrd(&cpio::archive(&tree, seconds)?, work, &packed)?;
+    let sections = uki::Parts {
+        boot: parts.packages.folder(&profile.boot_package)?,
+        release: &root::os_release(&options.profile),
+        uname: &kernel.release,
+        words: &command_line(profile, &[installer::WORD.to_owned()]),
+        initrd: &packed,
+        kernel: &folder.join("kernel"),
+    };
+    let unsigned = folder.join("installer.unsigned.efi");
+    uki::make(&sections, &unsigned, work)?;
+    let signed = folder.join("installer.efi");
+    keys(options, place)?.sign(&unsigned, &signed, seconds)?;
+    installer::medium(&signed, &folder.join("installer.img"), work, seconds)
+}
+
+/// The keys that everything is signed with.
+fn keys(options: &Options<'_>, place: &Place<'_>) -> Result<Keys, Fault> {
+    let folder = options.keys.clone();
+    Keys::open(&folder.unwrap_or_else(|| place.room.join("keys")))
 }
 
 /// Writes the disk in the two forms that it travels in.
@@ -340,22 +376,22 @@ fn commit_seconds(workspace: &Path) -> Result<u64, Fault> {
     })
 }
 
-/// Writes the compressed initramfs.
-fn initrd(archive: &[u8], folder: &Path) -> Result<(), Fault> {
-    let (plain, packed) = (folder.join("work/initrd.cpio"), folder.join("initrd"));
-    fs::write(&plain, archive).map_err(fault::file("write", &plain))?;
+/// Writes an initramfs, compressed, to `packed`.
+fn initrd(archive: &[u8], work: &Path, packed: &Path) -> Result<(), Fault> {
+    let plain = work.join("initrd.cpio");
+    put(&plain, archive)?;
     // One thread: with more, the bytes would hang on how many there are.
     let zstd = Tool::new("zstd", "zstd").args(["-15", "--single-thread", "--quiet", "-o"]);
-    zstd.arg(&packed).arg(&plain).run()
+    zstd.arg(packed).arg(&plain).run()
 }
 
-/// The whole command line.
-fn command_line(profile: &Profile, root: &Root) -> String {
+/// The whole command line; `last` says what is booted.
+fn command_line(profile: &Profile, last: &[String]) -> String {
     let own = profile.kernel.words.iter().cloned();
     let words = WORDS
         .into_iter()
         .map(str::to_owned)
         .chain(own)
-        .chain(root.words());
+        .chain(last.iter().cloned());
     words.collect::<Vec<_>>().join(" ")
 }

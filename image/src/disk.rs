@@ -28,14 +28,8 @@ const fn kind(holds: Content) -> &'static str {
 /// # Errors
 /// When a file is too large for its partition, or cannot be written.
 pub fn write(profile: &Profile, disk: &Path, esp: &Path, root: &Path) -> Result<(), Fault> {
-    let file = File::create(disk).map_err(fault::file("make", disk))?;
-    let bytes = profile.disk_mebibytes * MEBIBYTE;
-    file.set_len(bytes).map_err(fault::file("enlarge", disk))?;
-    drop(file);
-    let script = script(&profile.partitions);
-    let partition =
-        Tool::new("sfdisk", "fdisk").args(["--quiet", "--no-reread", "--no-tell-kernel"]);
-    partition.arg(disk).output_for(script.as_bytes())?;
+    blank(disk, profile.disk_mebibytes)?;
+    divide(disk, "strongroom disk", &profile.partitions)?;
     for (partition, begin) in places(&profile.partitions) {
         match partition.holds {
             Content::Esp => fill(disk, partition, begin, esp)?,
@@ -44,6 +38,38 @@ pub fn write(profile: &Profile, disk: &Path, esp: &Path, root: &Path) -> Result<
         }
     }
     Ok(())
+}
+
+/// Writes a disk with nothing but the EFI system partition `name` of `mebibytes`, with `esp` in it:
+/// what firmware starts from a stick.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_stick(disk: &Path, name: &str, mebibytes: u64, esp: &Path) -> Result<(), Fault> {
+    let partition = Partition {
+        name: name.to_owned(),
+        mebibytes,
+        holds: Content::Esp,
+    };
+    // One MiB on either side is for the two copies of the partition table.
+    blank(disk, mebibytes + 2)?;
+    divide(disk, name, std::slice::from_ref(&partition))?;
+    fill(disk, &partition, MEBIBYTE, esp)
+}
+
+/// Makes an empty disk.
+fn blank(disk: &Path, mebibytes: u64) -> Result<(), Fault> {
+    let file = File::create(disk).map_err(fault::file("make", disk))?;
+    let bytes = mebibytes * MEBIBYTE;
+    file.set_len(bytes).map_err(fault::file("enlarge", disk))
+}
+
+/// Writes the partition table of a disk known as `name`.
+fn divide(disk: &Path, name: &str, partitions: &[Partition]) -> Result<(), Fault> {
+    let script = script(name, partitions);
+    let partition =
+        Tool::new("sfdisk", "fdisk").args(["--quiet", "--no-reread", "--no-tell-kernel"]);
+    partition.arg(disk).output_for(script.as_bytes()).map(drop)
 }
 
 /// Partitions with the byte each begins at: one after the other, the first after one MiB.
@@ -56,8 +82,8 @@ fn places(partitions: &[Partition]) -> impl Iterator<Item = (&Partition, u64)> {
 }
 
 /// The table as sfdisk(8) reads it. Identities are made of names: the same in every build.
-fn script(partitions: &[Partition]) -> String {
-    let disk = hash::uuid("strongroom disk");
+fn script(disk: &str, partitions: &[Partition]) -> String {
+    let disk = hash::uuid(disk);
     let mut script = format!("label: gpt\nlabel-id: {disk}\nunit: sectors\n");
     for (partition, begin) in places(partitions) {
         let Partition {

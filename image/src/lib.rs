@@ -12,6 +12,7 @@ pub mod disk;
 pub mod esp;
 mod fault;
 mod hash;
+pub mod installer;
 pub mod kernel;
 pub mod keys;
 pub mod libraries;

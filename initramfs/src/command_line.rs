@@ -90,6 +90,17 @@ impl SignedRoot {
     }
 }
 
+/// The word that makes this program the installer. The build signs it into the installer's image
+/// only, beside no root hash: each of the two images can be started as what it is and no other.
+const INSTALLER: &str = "strongroom.install";
+
+/// Whether this boot is that of an installer.
+pub(crate) fn asks_for_installer(command_line: &str) -> bool {
+    command_line
+        .split_ascii_whitespace()
+        .any(|word| word == INSTALLER)
+}
+
 /// The value of the one word that begins with `key`.
 fn only<'a>(command_line: &'a str, key: &str) -> Outcome<&'a str> {
     let mut values = command_line
@@ -179,6 +190,19 @@ mod tests {
         let twice = format!("{} strongroom.roothash={good}", line(&good, "2,8192,00"));
         assert!(SignedRoot::parse(&twice).is_err());
         assert!(SignedRoot::parse("quiet").is_err());
+    }
+
+    #[test]
+    fn only_the_whole_word_makes_an_installer() {
+        assert!(asks_for_installer("quiet strongroom.install\n"));
+        for line in [
+            "",
+            "strongroom.installer",
+            "x=strongroom.install",
+            "install",
+        ] {
+            assert!(!asks_for_installer(line), "{line}");
+        }
     }
 
     proptest! {

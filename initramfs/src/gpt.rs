@@ -82,6 +82,8 @@ pub(crate) struct Partition {
     pub(crate) last: u64,
     /// Name, at most 36 UTF-16 units.
     pub(crate) name: String,
+    /// Its own identity, as on disk.
+    pub(crate) guid: [u8; 16],
     /// Whether PID 1 finished making its file system.
     pub(crate) is_made: bool,
 }
@@ -365,6 +367,7 @@ fn parse_entry(number: u32, entry: &[u8]) -> Option<Partition> {
         first: u64_at(entry, 32).ok()?,
         last: u64_at(entry, 40).ok()?,
         name: String::from_utf16_lossy(&units),
+        guid: bytes(entry, 16).ok()?,
         is_made: u64_at(entry, 48).ok()? & MADE != 0,
     })
 }

@@ -1,7 +1,8 @@
 //! PID 1 of the appliance: from the kernel's first instruction in user space to the services.
 //!
-//! One static program, used three times. As `/init` of the initramfs it runs the first table of
-//! `phases.rs` and enters the verified root; from there it starts itself again as PID 1
+//! One static program, used three times. As `/init` of the initramfs it runs the first tables of
+//! `phases.rs` and enters the verified root (or, in the installer's image, writes a disk and ends:
+//! `installer.rs`); from there it starts itself again as PID 1
 //! (`second`), runs the second table and then supervises (`supervise.rs`); for each service it
 //! starts itself once more (`confine NAME`), gives up everything the service's line in
 //! `services.rs` does not name, and becomes the service.
@@ -27,6 +28,7 @@ mod disks;
 mod fault;
 mod gpt;
 mod hardening;
+mod installer;
 mod log;
 mod modules;
 mod mounts;

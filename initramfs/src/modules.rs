@@ -112,6 +112,14 @@ impl Modules {
         Ok(self.loaded.len() - before)
     }
 
+    /// Loads a module that nothing else asks for, if the initramfs has it.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub(crate) fn load_named(&mut self, name: &str) -> Outcome {
+        self.load(name)
+    }
+
     /// How many modules were loaded.
     pub(crate) fn count(&self) -> usize {
         self.loaded.len()

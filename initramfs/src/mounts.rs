@@ -110,6 +110,17 @@ pub(crate) fn enter_root() -> Outcome {
     std::env::set_current_dir("/").naming(|| "entering '/'".into())
 }
 
+/// Makes the initramfs read-only, for the installer, which stays in it.
+///
+/// # Errors
+/// The kernel refuses.
+pub(crate) fn close_initramfs() -> Outcome {
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+        .naming(|| "making the initramfs read-only".into())
+}
+
 /// Makes /sys read-only: after the boot no program of the appliance has a setting there.
 ///
 /// # Errors

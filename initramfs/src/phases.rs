@@ -3,11 +3,15 @@
 //! The first table runs from the initramfs and ends in the verified root; the second one runs
 //! from the verified root and ends with the services. A phase either succeeds or the machine says
 //! which one did not, and restarts: no phase is optional, and none has a way around it.
+//!
+//! The installer begins with the same phases as every boot ([`START`]); then a word of the signed
+//! command line leads to its own table (`installer.rs`) instead of [`FIRST`].
 
-use crate::command_line::{SignedRoot, to_hexadecimal};
+use crate::command_line::{self, SignedRoot, to_hexadecimal};
 use crate::data;
 use crate::disks::Disk;
 use crate::fault::{Fault, Naming, Outcome};
+use crate::installer;
 use crate::modules::{self, Modules};
 use crate::power;
 use crate::report;
@@ -64,14 +68,14 @@ pub(crate) struct Facts {
 /// State of the first half.
 #[derive(Debug, Default)]
 pub(crate) struct First {
-    facts: Facts,
+    pub(crate) facts: Facts,
     signed: Option<SignedRoot>,
-    modules: Modules,
+    pub(crate) modules: Modules,
     slot: Option<Slot>,
 }
 
-/// From the initramfs.
-pub(crate) const FIRST: &[Phase<First>] = &[
+/// From the initramfs, of the system and of the installer alike.
+pub(crate) const START: &[Phase<First>] = &[
     Phase {
         name: "mounts",
         refuses: "a kernel without one of the file systems of the mount table",
@@ -99,6 +103,10 @@ pub(crate) const FIRST: &[Phase<First>] = &[
             Ok(())
         },
     },
+];
+
+/// From there to the verified root.
+pub(crate) const FIRST: &[Phase<First>] = &[
     Phase {
         name: "command line",
         refuses: "a missing, doubled or malformed root hash",
@@ -168,7 +176,7 @@ pub(crate) const SECOND: &[Phase<Facts>] = &[
 ];
 
 /// Runs a table, or ends the machine with the name of the phase that refused.
-fn run<S>(table: &[Phase<S>], state: &mut S, timed: fn(&mut S) -> &mut Vec<Timed>) {
+pub(crate) fn run<S>(table: &[Phase<S>], state: &mut S, timed: fn(&mut S) -> &mut Vec<Timed>) {
     for phase in table {
         let started = Instant::now();
         if let Err(fault) = (phase.run)(state) {
@@ -184,9 +192,14 @@ fn run<S>(table: &[Phase<S>], state: &mut S, timed: fn(&mut S) -> &mut Vec<Timed
     }
 }
 
-/// From the kernel's start of PID 1 to the verified root.
+/// From the kernel's start of PID 1 to the verified root, or to the end of an installation.
 pub(crate) fn first() -> ! {
     let mut first = First::default();
+    run(START, &mut first, |first| &mut first.facts.phases);
+    let line = fs::read_to_string("/proc/cmdline").naming(|| "/proc/cmdline".into());
+    if command_line::asks_for_installer(&power::or_fatal(line)) {
+        installer::run(first);
+    }
     run(FIRST, &mut first, |first| &mut first.facts.phases);
     first.facts.phases.insert(
         0,
@@ -261,7 +274,7 @@ fn read_command_line(first: &mut First) -> Outcome {
     Ok(())
 }
 
-fn load_modules(first: &mut First) -> Outcome {
+pub(crate) fn load_modules(first: &mut First) -> Outcome {
     let names = nix::sys::utsname::uname().naming(|| "name of the kernel".into())?;
     first.modules = Modules::read(&names.release().to_string_lossy())?;
     first.modules.load_always()?;
@@ -333,7 +346,7 @@ fn make_folders() -> Outcome {
     Ok(())
 }
 
-fn check_mounts() -> Outcome {
+pub(crate) fn check_mounts() -> Outcome {
     mounts::close_sys()?;
     let read = |path: &str| fs::read_to_string(path).naming(|| path.to_owned());
     let wrong = mounts::writable_and_executable(&read("/proc/self/mountinfo")?);
@@ -369,7 +382,8 @@ mod tests {
 
     #[test]
     fn phases_have_names_and_say_what_they_refuse() {
-        let first = FIRST.iter().map(|phase| (phase.name, phase.refuses));
+        let first = START.iter().chain(FIRST);
+        let first = first.map(|phase| (phase.name, phase.refuses));
         let second = SECOND.iter().map(|phase| (phase.name, phase.refuses));
         let all: Vec<_> = first.chain(second).collect();
         let names: BTreeSet<_> = all.iter().map(|(name, _)| name).collect();

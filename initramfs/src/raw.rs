@@ -1,10 +1,10 @@
-//! The five ioctls of PID 1 that no crate wraps safely: the only file here with `unsafe`.
+//! The six ioctls of PID 1 that no crate wraps safely: the only file here with `unsafe`.
 //!
 //! Each function takes checked Rust values, lays out the kernel's structure itself and gives an
 //! `io::Result`; nothing that the kernel writes back is trusted beyond its return code.
 #![expect(
     unsafe_code,
-    reason = "device-mapper, BLKPG, ext4 and terminal ioctls have no safe wrapper"
+    reason = "device-mapper, BLKPG, ext4, file flag and terminal ioctls have no safe wrapper"
 )]
 
 use std::fs::File;
@@ -141,6 +141,19 @@ pub(crate) fn ext4_grow(folder: &File, blocks: u64) -> io::Result<()> {
     let request = nix::request_code_write!(b'f', 16, size_of::<u64>());
     // SAFETY: the kernel reads one number of 64 bits, which outlives the call.
     done(unsafe { libc::ioctl(folder.as_raw_fd(), request, &raw const blocks) })
+}
+
+/// Takes all flags from a file, "cannot be changed" among them (chattr(1)), which efivarfs gives to
+/// the firmware's variables.
+///
+/// # Errors
+/// The file system has no flags, or the process may not change them.
+pub(crate) fn unprotect(file: &File) -> io::Result<()> {
+    let request = nix::request_code_write!(b'f', 2, size_of::<libc::c_long>());
+    let none: libc::c_int = 0;
+    // SAFETY: the kernel reads one int (the request's number has another size for historical
+    // reasons), which outlives the call.
+    done(unsafe { libc::ioctl(file.as_raw_fd(), request, &raw const none) })
 }
 
 /// Makes `terminal` the controlling terminal of the calling session leader.
