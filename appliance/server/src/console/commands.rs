@@ -121,10 +121,11 @@ fn carry_out(
             // Only administrators are told.
             talk.ask(&with(token, Request::Status { digest: false }))?;
             let status = talk.init("status")?;
-            return Ok(match json {
-                true => terminal.say(&status.to_string())?,
-                false => health::show(&mut io::stdout().lock(), status)?,
-            });
+            let shown = match json {
+                true => terminal.say(&status.to_string()),
+                false => health::show(&mut io::stdout().lock(), status),
+            };
+            return Ok(shown?);
         }
         ConsoleCommand::Halt => return end(terminal, talk, token, "halt"),
         ConsoleCommand::Reboot => return end(terminal, talk, token, "reboot"),
