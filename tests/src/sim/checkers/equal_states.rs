@@ -29,11 +29,11 @@ pub(in crate::sim) fn check(
         return Ok(());
     };
     let after = {
-        let log = life.machine.ledger();
+        let (log, state) = (life.machine.ledger(), life.machine.state());
         After {
-            size: life.machine.state().records(),
+            size: state.records(),
             root: log.root(),
-            state: life.machine.state().digest(),
+            state: state.digest(),
         }
     };
     // While entries are applied again, the log is ahead of the state.
