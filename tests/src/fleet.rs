@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// How long a command may take that asks a running node; a stopped one never answers.
 const COMMAND_WITHIN: Duration = Duration::from_secs(10);
+/// How long one may take that reads and writes both logs.
+const EXPORT_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at something awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Ports of nodes in namespaces: those of the product.
@@ -416,7 +418,11 @@ impl Fleet {
             .arg("--dir")
             .arg(self.seat(number).site.dir())
             .args(arguments);
-        run_within(&mut command, COMMAND_WITHIN)
+        let within = match arguments {
+            ["export", ..] => EXPORT_WITHIN,
+            _ => COMMAND_WITHIN,
+        };
+        run_within(&mut command, within)
     }
 
     /// As [`Fleet::cli`], which must succeed; gives what was printed.

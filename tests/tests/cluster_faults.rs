@@ -29,6 +29,8 @@ use tests::netns::Network;
 
 /// Keys of earlier rounds that are looked at again.
 const SAMPLE: usize = 10;
+/// Rounds before a fleet is founded anew; there are fewer kinds of faults.
+const ROUNDS_PER_FLEET: u64 = 50;
 /// Work before a fault and after it.
 const CALM: Duration = Duration::from_millis(500);
 /// How long nodes may take to come up once every fault is over.
@@ -137,22 +139,38 @@ impl Trial {
     }
 }
 
-/// Runs rounds on a new fleet and, when one fails, says how to repeat them.
+/// Runs rounds and, when one fails, says how to repeat them. A fleet is founded anew now and then:
+/// what is checked after a round grows with everything that was done before.
 fn trial(test: &str, voters: u8, rounds: u64) -> Result<()> {
     let seed = Dice::seed_of_run();
-    let repeat = format!(
-        "STRONGROOM_SEED={seed} STRONGROOM_ROUNDS={rounds} \
-         cargo test -p tests --test cluster_faults {test} -- --nocapture"
-    );
+    let mut dice = Dice::new(seed);
     println!("{test}: {rounds} rounds, seed {seed}");
-    let mut trial = Trial::found(voters, seed).with_context(|| format!("REPEAT WITH {repeat}"))?;
+    let mut done = 0;
+    while done < rounds {
+        let (fleet_seed, part) = (dice.roll(), ROUNDS_PER_FLEET.min(rounds - done));
+        fleet(voters, fleet_seed, part).with_context(|| {
+            format!(
+                "{done} rounds were well; REPEAT THE REST WITH STRONGROOM_SEED={seed} \
+                 STRONGROOM_ROUNDS={rounds} cargo test -p tests --test cluster_faults {test} -- \
+                 --nocapture"
+            )
+        })?;
+        done += part;
+    }
+    println!("{test}: {rounds} rounds, seed {seed}: nothing lost");
+    Ok(())
+}
+
+/// Rounds on one new fleet.
+fn fleet(voters: u8, seed: u64, rounds: u64) -> Result<()> {
+    let mut trial = Trial::found(voters, seed)?;
     for round in 1..=rounds {
         trial
             .round(round)
-            .with_context(|| format!("round {round}; REPEAT WITH {repeat}"))?;
+            .with_context(|| format!("round {round}"))?;
     }
     let counts = trial.work.counts();
-    println!("{test}: {rounds} rounds, seed {seed}: {counts:?}");
+    println!("{rounds} rounds of {voters} voters: {counts:?}");
     let worked = counts.created > 10 * rounds && counts.served > 10 * rounds;
     ensure!(
         worked && counts.destroyed > rounds,
