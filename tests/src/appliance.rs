@@ -34,7 +34,7 @@ pub const PASSWORD: &str = "correct horse battery";
 const PASSPHRASE: &str = "a passphrase for this box";
 
 /// Everything that the first dialogue may ask, in any order.
-const ITEMS: [&str; 32] = [
+const ITEMS: [&str; 31] = [
     "hostname",
     "domain",
     "eth0.ipv4",
@@ -46,7 +46,6 @@ const ITEMS: [&str; 32] = [
     "dns",
     "timezone",
     "ntp",
-    "clock",
     "approved",
     "kmip.listen",
     "web.listen",
@@ -92,9 +91,14 @@ pub fn setup_file(more: &str) -> String {
 impl Appliance {
     /// A new disk with the image on it.
     pub fn new() -> Result<Self> {
+        Self::of(image::folder()?)
+    }
+
+    /// A new disk with the image of that folder on it.
+    pub fn of(image: PathBuf) -> Result<Self> {
         Ok(Self {
             folder: TempDir::with_prefix("appliance-")?,
-            image: image::folder()?,
+            image,
             setup: None,
             machine: None,
             on_since: Instant::now(),

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use image::report::{Boot, Phase};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tests::appliance::{Appliance, PASSWORD, setup_file};
 use tests::client::Client;
@@ -26,6 +28,7 @@ fn set_up_on_the_console_serves_and_comes_back() -> Result<()> {
     appliance.switch_on()?;
     appliance.answer("hostname", "?")?;
     let to_prompt = appliance.on_for();
+    nothing_answers_a_break(&mut appliance)?;
     let asked = appliance.first_run(&[
         ("hostname", "kms1"),
         ("domain", "example.org"),
@@ -68,6 +71,24 @@ fn set_up_on_the_console_serves_and_comes_back() -> Result<()> {
         begun.elapsed().as_secs_f64()
     );
     appliance.cut_power()
+}
+
+/// A BREAK and a letter are magic SysRq on a serial line: `h` would list what it can do, `b` would
+/// reset the machine.
+fn nothing_answers_a_break(appliance: &mut Appliance) -> Result<()> {
+    let serial = appliance.machine()?.serial();
+    for letter in ["h", "b"] {
+        serial.send_break()?;
+        serial.send(letter)?;
+    }
+    let said = serial.until_quiet(Duration::from_secs(1), Duration::from_secs(20))?;
+    ensure!(
+        !said.to_lowercase().contains("sysrq"),
+        "SysRq answers: {said}"
+    );
+    // What was typed is text at the prompt like any other; Ctrl-U takes it away.
+    serial.send("\x15?\r")?;
+    Ok(())
 }
 
 /// Writes the record that `cargo xtask image report` shows.
@@ -123,6 +144,64 @@ fn a_set_up_file_gives_the_same_appliance_twice() -> Result<()> {
         appliance.cut_power()?;
     }
     ensure!(found[0] == found[1], "{found:#?}");
+    Ok(())
+}
+
+/// All programs of the verified root.
+const PROGRAMS: [&str; 8] = [
+    "usr/bin/strongroom",
+    "usr/bin/strongroom-network",
+    "usr/bin/strongroom-time",
+    "usr/lib/strongroom/init",
+    // The loader of dynamic programs, which the kernel starts with them.
+    "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+    // PID 1 makes, checks and grows the file systems of data and keys.
+    "usr/sbin/e2fsck",
+    "usr/sbin/mke2fs",
+    "usr/sbin/resize2fs",
+];
+
+/// The verified root, file by file, as anybody finds it who takes the image apart.
+#[test]
+fn the_root_holds_no_shell_no_script_and_nothing_setuid() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut tool = Command::new("fsck.erofs");
+    tool.arg(format!("--extract={}", folder.path().display()));
+    let root = tests::image::folder()?.join("root.erofs");
+    let output = tool.arg("--overwrite").arg(root).output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let (mut programs, mut files, mut folders) =
+        (BTreeSet::new(), 0, vec![folder.path().to_owned()]);
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next)? {
+            let path = entry?.path();
+            let facts = path.symlink_metadata()?;
+            let name = path.strip_prefix(folder.path())?.display().to_string();
+            ensure!(facts.mode() & 0o6000 == 0, "{name} changes who runs it");
+            if facts.is_dir() {
+                folders.push(path);
+            } else if facts.is_file() {
+                files += 1;
+                ensure!(
+                    !std::fs::read(&path)?.starts_with(b"#!"),
+                    "{name} is a script"
+                );
+                if facts.mode() & 0o111 != 0 {
+                    programs.insert(name);
+                }
+            }
+        }
+    }
+    ensure!(files > 50, "only {files} files came out");
+    let meant = PROGRAMS.map(str::to_owned).into_iter().collect();
+    ensure!(
+        programs == meant,
+        "other programs than meant: {programs:#?}"
+    );
     Ok(())
 }
 

@@ -5,15 +5,15 @@
 
 use anyhow::{Context, Result, ensure};
 use qemu::{Disk, Format, WriteLog, copy_sparse};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::appliance::{Appliance, PASSWORD, setup_file, take_out};
-use tests::bound;
 use tests::client::{Client, Identity};
 use tests::dice::Dice;
 use tests::load::Load;
-use tests::node::{Node, Site, profile_folder};
+use tests::node::{Node, Site, build, profile_folder};
+use tests::{bound, image, is_full};
 
 /// Older objects that are looked at again after each cut.
 const SAMPLE: usize = 40;
@@ -27,8 +27,8 @@ const RECORDED: Duration = Duration::from_secs(8);
 const BOOTED: u64 = 3;
 
 /// An appliance that was set up without questions, with one client.
-fn ready() -> Result<(Appliance, Identity)> {
-    let mut appliance = Appliance::new()?;
+fn ready(image: PathBuf) -> Result<(Appliance, Identity)> {
+    let mut appliance = Appliance::of(image)?;
     appliance.hand_over(setup_file(""));
     appliance.switch_on()?;
     appliance.sign_in()?;
@@ -40,12 +40,17 @@ fn ready() -> Result<(Appliance, Identity)> {
 fn cut_under_load() -> Result<()> {
     let rounds = bound("STRONGROOM_ROUNDS", 10, 50);
     let seed = Dice::seed_of_run();
+    cuts(image::folder()?, rounds, seed)
+        .with_context(|| format!("REPEAT WITH STRONGROOM_SEED={seed}"))
+}
+
+fn cuts(image: PathBuf, rounds: u64, seed: u64) -> Result<()> {
     let mut dice = Dice::new(seed);
-    let (mut appliance, identity) = ready()?;
+    let (mut appliance, identity) = ready(image)?;
     let mut load = Load::new("cut");
     let mut slowest = Duration::ZERO;
     for round in 1..=rounds {
-        let told = || format!("round {round}; REPEAT WITH STRONGROOM_SEED={seed}");
+        let told = || format!("round {round}");
         let running = load.begin(appliance.kmip()?, &identity, &mut dice);
         running.go_on_for(Duration::from_millis(50 + dice.below(WORK_MILLIS_MAX)));
         appliance.cut_power()?;
@@ -209,65 +214,166 @@ impl Promises {
     }
 }
 
+/// A disk before clients worked, what they were promised, and every write while they did.
+struct Recording {
+    appliance: Appliance,
+    identity: Identity,
+    promises: Promises,
+    log: WriteLog,
+    /// Writes before the first promise.
+    from: usize,
+}
+
+impl Recording {
+    fn make(image: PathBuf) -> Result<Self> {
+        let (mut appliance, identity) = ready(image)?;
+        appliance.halt()?;
+        let base = appliance.beside("base.raw");
+        appliance.copy_disk(&base)?;
+        let recorded = appliance.beside("recorded.qcow2");
+        let disk = Disk::overlay(&base, Format::Raw, recorded).ignoring_host_flushes();
+        let log = appliance.beside("writes");
+        appliance.switch_on_with(disk.logging_writes(&log))?;
+        let mut client = appliance.await_client(&identity)?;
+        let from = WriteLog::entries_so_far(&log)?;
+        let promises = Promises::make(&mut client, &log)?;
+        appliance.cut_power()?;
+        let log = WriteLog::open(&log)?;
+        println!(
+            "{} keys and {} destructions in {} writes with {} flushes",
+            promises.created.len(),
+            promises.destroyed.len(),
+            log.len() - from,
+            log.flushes()
+        );
+        ensure!(promises.created.len() > 20, "too little happened");
+        Ok(Self {
+            appliance,
+            identity,
+            promises,
+            log,
+            from,
+        })
+    }
+
+    /// The disk of the state that was made last.
+    fn disk(&self) -> PathBuf {
+        self.appliance.beside("state.raw")
+    }
+
+    /// Makes the disk that a cut may leave; gives where the cut fell.
+    fn lay(&self, seed: u64) -> Result<usize> {
+        let state = self.log.crash_state(self.from..=self.log.len(), seed);
+        copy_sparse(&self.appliance.beside("base.raw"), &self.disk())?;
+        self.log.lay(&state, &self.disk())?;
+        Ok(state.cut)
+    }
+
+    /// Has the program outside start from such a disk.
+    fn explore(&self, seed: u64) -> Result<()> {
+        let cut = self.lay(seed)?;
+        let site = Site::new()?;
+        let node = from_disk(&self.disk(), &site)?;
+        let mut client = Client::connect(node.kmip(), &self.identity)?;
+        self.promises.judge(&mut client, cut)?;
+        node.terminate()
+    }
+
+    /// Has the machine start from such a disk.
+    fn boot(&self, machine: &mut Appliance, seed: u64) -> Result<()> {
+        let cut = self.lay(seed)?;
+        let disk = Disk::writable(self.disk(), Format::Raw).ignoring_host_flushes();
+        machine.switch_on_with(disk)?;
+        self.promises
+            .judge(&mut machine.await_client(&self.identity)?, cut)?;
+        machine.cut_power()
+    }
+
+    /// The first loss among so many states.
+    fn first_loss(&self, seed: u64, states: u64) -> Option<(u64, anyhow::Error)> {
+        (0..states).find_map(|number| Some((number, self.explore(seed + number).err()?)))
+    }
+}
+
 #[test]
 fn every_state_that_a_cut_may_leave() -> Result<()> {
     let states = bound("STRONGROOM_STATES", 100, 300);
-    let (mut appliance, identity) = ready()?;
-    appliance.halt()?;
-    let base = appliance.beside("base.raw");
-    appliance.copy_disk(&base)?;
-    let recorded = appliance.beside("recorded.qcow2");
-    let disk = Disk::overlay(&base, Format::Raw, recorded).ignoring_host_flushes();
-    let log = appliance.beside("writes");
-    appliance.switch_on_with(disk.logging_writes(&log))?;
-    let mut client = appliance.await_client(&identity)?;
-    let from = WriteLog::entries_so_far(&log)?;
-    let promises = Promises::make(&mut client, &log)?;
-    appliance.cut_power()?;
-    let log = WriteLog::open(&log)?;
-    println!(
-        "{} keys and {} destructions in {} writes with {} flushes",
-        promises.created.len(),
-        promises.destroyed.len(),
-        log.len() - from,
-        log.flushes()
-    );
-    ensure!(promises.created.len() > 20, "too little happened");
     let seed = Dice::seed_of_run();
-    let explore = |log: &WriteLog, seed: u64| -> Result<()> {
-        let state = log.crash_state(from..=log.len(), seed);
-        let raw = appliance.beside("state.raw");
-        copy_sparse(&base, &raw)?;
-        log.lay(&state, &raw)?;
-        let site = Site::new()?;
-        let node = from_disk(&raw, &site)?;
-        promises.judge(&mut Client::connect(node.kmip(), &identity)?, state.cut)?;
-        node.terminate()
-    };
-    for number in 0..states {
-        if let Err(e) = explore(&log, seed + number) {
-            let kept = profile_folder()?.join(format!("crash-state-{seed}-{number}.raw"));
-            copy_sparse(&appliance.beside("state.raw"), &kept)?;
-            // What the machine does depends on the moment; the seed alone does not bring it back.
-            let told = format!("state {number} of seed {seed}, kept in {}", kept.display());
-            return Err(e.context(told));
-        }
+    let mut recording = Recording::make(image::folder()?)?;
+    if let Some((number, loss)) = recording.first_loss(seed, states) {
+        let kept = profile_folder()?.join(format!("crash-state-{seed}-{number}.raw"));
+        copy_sparse(&recording.disk(), &kept)?;
+        // What the machine does depends on the moment; the seed alone does not bring it back.
+        let told = format!("state {number} of seed {seed}, kept in {}", kept.display());
+        return Err(loss.context(told));
     }
     // Of some, that the machine comes up from them by itself.
-    let mut machine = Appliance::new()?;
+    let mut machine = Appliance::of(image::folder()?)?;
     for number in 0..BOOTED {
-        let state = log.crash_state(from..=log.len(), seed + number);
-        let raw = appliance.beside("state.raw");
-        copy_sparse(&base, &raw)?;
-        log.lay(&state, &raw)?;
-        machine.switch_on_with(Disk::writable(raw, Format::Raw).ignoring_host_flushes())?;
-        promises.judge(&mut machine.await_client(&identity)?, state.cut)?;
-        machine.cut_power()?;
+        recording.boot(&mut machine, seed + number)?;
     }
     // The control: on a disk that lies about its flushes the same must find a loss.
-    let lying = log.without_flushes();
-    let caught = (0..states).find_map(|number| explore(&lying, seed + number).err());
-    let caught = caught.context("a disk that lies about flushes was not caught")?;
-    println!("{states} states, {BOOTED} of them booted; a lying disk is caught: {caught:#}");
+    recording.log = recording.log.without_flushes();
+    let (_, caught) = recording
+        .first_loss(seed, states)
+        .context("a disk that lies about flushes was not caught")?;
+    let caught = caught.to_string();
+    let caught = caught.lines().next().unwrap_or_default();
+    println!("{states} states, {BOOTED} of them booted; a lying disk is caught: {caught}");
     Ok(())
+}
+
+/// The other control: an image with a program that answers before its fsync must fail both suites.
+/// It is a build of its own, so only a full run has the time.
+#[test]
+fn an_image_that_answers_too_early_is_caught() -> Result<()> {
+    if !is_full() {
+        println!("SKIPPED: STRONGROOM_FULL=1 builds an image that lies and tries to catch it");
+        return Ok(());
+    }
+    let lying = lying_image()?;
+    let seed = Dice::seed_of_run();
+    let cut = cuts(lying.clone(), bound("STRONGROOM_ROUNDS", 10, 50), seed);
+    let cut = cut.err().context("cuts under load did not catch it")?;
+    println!("caught under load: {cut:#}");
+    let (number, state) = Recording::make(lying)?
+        .first_loss(seed, 100)
+        .context("no state of the disk caught it")?;
+    println!("caught in state {number}: {state:#}");
+    Ok(())
+}
+
+/// An image of which only the daemon differs: it acknowledges before it syncs.
+fn lying_image() -> Result<PathBuf> {
+    let profile = profile_folder()?;
+    let target = profile.parent().context("a target folder")?;
+    let danger = target.join("danger");
+    let feature = "danger_ack_before_fsync";
+    let program = ["-p", "server", "--bin", "strongroom", "--features", feature];
+    build(&program, &danger)?;
+    let programs = tempfile::tempdir()?;
+    let name = profile.file_name().context("a profile")?;
+    let built = danger.join(name).join("strongroom");
+    std::fs::copy(built, programs.path().join("strongroom"))?;
+    for (from, name) in [
+        ("release", "strongroom-network"),
+        ("release", "strongroom-time"),
+        ("image/cargo/x86_64-unknown-linux-gnu/release", "init"),
+    ] {
+        let from = target.join(from).join(name);
+        std::fs::copy(&from, programs.path().join(name))
+            .with_context(|| format!("{}: cargo xtask image build", from.display()))?;
+    }
+    let output = danger.join("image");
+    ::image::build(&::image::Options {
+        workspace: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+        profile: "virt".into(),
+        target: target.to_owned(),
+        output: Some(output.clone()),
+        programs: Some(programs.path().to_owned()),
+        keys: None,
+        update_lock: false,
+        progress: &|_| {},
+    })?;
+    Ok(output)
 }
