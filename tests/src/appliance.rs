@@ -34,7 +34,7 @@ pub const PASSWORD: &str = "correct horse battery";
 const PASSPHRASE: &str = "a passphrase for this box";
 
 /// Everything that the first dialogue may ask, in any order.
-const ITEMS: [&str; 31] = [
+const ITEMS: [&str; 32] = [
     "hostname",
     "domain",
     "eth0.ipv4",
@@ -61,6 +61,7 @@ const ITEMS: [&str; 31] = [
     "recovery",
     "recovery.passphrase",
     "recovery.passphrase.again",
+    "clock",
     "set-up.confirm",
     "share.1",
     "share.2",

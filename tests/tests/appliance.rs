@@ -73,6 +73,30 @@ fn set_up_on_the_console_serves_and_comes_back() -> Result<()> {
     appliance.cut_power()
 }
 
+/// A machine whose clock is wrong and that has no time server goes by what the operator types, and
+/// by its log when the wrong clock is back after a restart.
+#[test]
+fn the_clock_is_set_by_hand() -> Result<()> {
+    let mut appliance = Appliance::new()?;
+    appliance.switch_on()?;
+    appliance.first_run(&[
+        ("admin.password", PASSWORD),
+        ("admin.password.again", PASSWORD),
+        ("unlock", "disk"),
+        ("clock", "2031-05-06 07:08"),
+        ("set-up.confirm", "yes"),
+    ])?;
+    for _ in 0..2 {
+        appliance.sign_in()?;
+        let status = appliance.json("status --json")?;
+        let time = status["time"].as_str().context("the time")?;
+        ensure!(time.starts_with("2031-05-06T07:"), "{time}");
+        appliance.halt()?;
+        appliance.switch_on()?;
+    }
+    appliance.cut_power()
+}
+
 /// A BREAK and a letter are magic SysRq on a serial line: `h` would list what it can do, `b` would
 /// reset the machine.
 fn nothing_answers_a_break(appliance: &mut Appliance) -> Result<()> {

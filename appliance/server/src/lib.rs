@@ -23,6 +23,7 @@ mod member;
 pub mod metrics;
 pub mod node;
 pub mod notary;
+mod operator_clock;
 mod place_in_network;
 pub mod program;
 pub mod projections;

@@ -2,6 +2,7 @@
 //! set up interfaces and clock. They read a file; only the log decides what is in it.
 
 use crate::layout::{Layout, write_file};
+use crate::operator_clock;
 use anyhow::Context;
 use network::{Interface, Ipv4, Ipv6};
 use std::collections::BTreeMap;
@@ -54,6 +55,23 @@ impl PlaceInNetwork {
         let settings = network_settings(get)?;
         let bytes = serde_json::to_vec_pretty(&settings)?;
         write_file(file, &bytes, 0o644).with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// Whether there is a process that sets the clock.
+    pub(crate) fn sets_clock(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// Has the clock set to what an operator typed, and goes by it from now on.
+    pub(crate) fn set_clock(&self, utc: &str) -> Result<(), String> {
+        let network = self.network.as_deref();
+        let network = network.ok_or("nothing here sets the clock; the operating system does")?;
+        let request = operator_clock::request(utc)?;
+        let file = network.with_file_name("clock.json");
+        let bytes = serde_json::to_vec(&request).map_err(|e| e.to_string())?;
+        write_file(&file, &bytes, 0o644).map_err(|e| format!("{}: {e}", file.display()))?;
+        operator_clock::follow(&request);
+        Ok(())
     }
 }
 

@@ -84,6 +84,7 @@ pub(super) fn set_up(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()>
     )?;
     let mut answers = Answers::default();
     ask_all(terminal, &mut answers)?;
+    ask_clock(terminal, talk)?;
     loop {
         summary(terminal, &answers)?;
         if let Err(wrong) = answers.check() {
@@ -100,7 +101,10 @@ pub(super) fn set_up(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()>
         match word.trim() {
             "yes" if answers.check().is_ok() => break,
             "yes" => terminal.say("Something is missing or does not fit; see above.")?,
-            "all" => ask_all(terminal, &mut answers)?,
+            "all" => {
+                ask_all(terminal, &mut answers)?;
+                ask_clock(terminal, talk)?;
+            }
             id => match Item::all().into_iter().find(|item| item.id() == id) {
                 Some(item) => {
                     ask(terminal, &mut answers, item)?;
@@ -130,6 +134,33 @@ fn ask_all(terminal: &mut Terminal, answers: &mut Answers) -> anyhow::Result<()>
         }
     }
     Ok(())
+}
+
+/// Asks what time it is, where this appliance sets its clock. A time server would correct it later,
+/// but certificates begin with the time of the set-up.
+fn ask_clock(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()> {
+    loop {
+        let phase = talk.phase()?;
+        let Some(now) = phase.get("clock").and_then(Value::as_str) else {
+            return Ok(());
+        };
+        let prompt = format!("Date and time in UTC ({now}) [clock]");
+        let typed = match terminal.ask(&prompt, Echo::Shown)? {
+            Typed::Line(typed) => typed.trim().to_owned(),
+            Typed::Interrupted => return Ok(()),
+        };
+        match typed.as_str() {
+            "" => return Ok(()),
+            "?" => terminal.say(
+                "  An empty line if it is right to a few seconds; time servers correct the rest.\n\
+                 \x20 For example: 2026-11-23 05:30:00",
+            )?,
+            utc => match talk.early(&Early::SetClock { utc: utc.to_owned() }) {
+                Ok(_) => return Ok(terminal.say("  The clock is set.")?),
+                Err(e) => terminal.say(&format!("  {e:#}"))?,
+            },
+        }
+    }
 }
 
 fn ask(terminal: &mut Terminal, answers: &mut Answers, item: Item) -> anyhow::Result<Asked> {

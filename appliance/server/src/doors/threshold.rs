@@ -29,6 +29,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Early {
     /// What is waited for.
     Phase,
+    /// The time is this, as `2026-11-23 05:30:00` in UTC.
+    SetClock { utc: String },
     /// Carry out a set-up: items as in the set-up file.
     SetUp { items: Vec<(String, String)> },
     /// Are these three recovery shares right?

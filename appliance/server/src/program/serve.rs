@@ -7,6 +7,7 @@ use super::args::Serve;
 use crate::doors::threshold::{self, Asked, Early};
 use crate::layout::Layout;
 use crate::node::{Node, Settings};
+use crate::operator_clock;
 use crate::place_in_network::{Listen, PlaceInNetwork};
 use crate::setup::{self, Answers, Made};
 use anyhow::Context;
@@ -122,7 +123,11 @@ impl<'a> Appliance<'a> {
                 .await
                 .context("the console's socket ended")?;
             let answered = match (early, &made) {
-                (Early::Phase, None) => Ok(json!({ "phase": "set-up" })),
+                (Early::Phase, None) => {
+                    let clock = self.place.sets_clock().then(operator_clock::now);
+                    Ok(json!({ "phase": "set-up", "clock": clock }))
+                }
+                (Early::SetClock { utc }, None) => self.place.set_clock(&utc).map(|()| json!({})),
                 (Early::Phase, Some(made)) => Ok(shown(made)),
                 (Early::SetUp { items }, None) => match self.begin(&items).await {
                     Ok(new) => {
