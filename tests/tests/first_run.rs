@@ -284,6 +284,9 @@ fn dialogue(terminal: &mut Terminal, appliance: &Box) -> Result<()> {
             _ => &[],
         };
         for other in before {
+            if *other == "timezone" {
+                terminal.answer(other, "Mars/Olympus")?;
+            }
             terminal.answer(other, "")?;
         }
         let address = match id {

@@ -99,7 +99,12 @@ pub(super) fn set_up(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()>
             Typed::Interrupted => continue,
         };
         match word.trim() {
-            "yes" if answers.check().is_ok() => break,
+            // What does not work out loses no answer.
+            "yes" if answers.check().is_ok() => {
+                if let Some(made) = carry_out(terminal, talk, &answers)? {
+                    return confirm(terminal, talk, &made);
+                }
+            }
             "yes" => terminal.say("Something is missing or does not fit; see above.")?,
             "all" => {
                 ask_all(terminal, &mut answers)?;
@@ -113,7 +118,6 @@ pub(super) fn set_up(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()>
             },
         }
     }
-    carry_out(terminal, talk, &answers)
 }
 
 fn ask_all(terminal: &mut Terminal, answers: &mut Answers) -> anyhow::Result<()> {
@@ -155,7 +159,9 @@ fn ask_clock(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()> {
                 "  An empty line if it is right to a few seconds; time servers correct the rest.\n\
                  \x20 For example: 2026-11-23 05:30:00",
             )?,
-            utc => match talk.early(&Early::SetClock { utc: utc.to_owned() }) {
+            utc => match talk.early(&Early::SetClock {
+                utc: utc.to_owned(),
+            }) {
                 Ok(_) => return Ok(terminal.say("  The clock is set.")?),
                 Err(e) => terminal.say(&format!("  {e:#}"))?,
             },
@@ -240,7 +246,12 @@ fn summary(terminal: &mut Terminal, answers: &Answers) -> io::Result<()> {
     Ok(())
 }
 
-fn carry_out(terminal: &mut Terminal, talk: &Talk, answers: &Answers) -> anyhow::Result<()> {
+/// What was made; `None` if the node refused, which was said.
+fn carry_out(
+    terminal: &mut Terminal,
+    talk: &Talk,
+    answers: &Answers,
+) -> anyhow::Result<Option<Value>> {
     terminal.say("\nMaking keys, certificates and the log; this takes some seconds.")?;
     let plain = answers
         .plain()
@@ -251,8 +262,11 @@ fn carry_out(terminal: &mut Terminal, talk: &Talk, answers: &Answers) -> anyhow:
     });
     let items = plain.chain(secrets).collect();
     match talk.early(&Early::SetUp { items }) {
-        Ok(made) => confirm(terminal, talk, &made),
-        Err(e) => Ok(terminal.say(&format!("The set-up was not carried out: {e:#}"))?),
+        Ok(made) => Ok(Some(made)),
+        Err(e) => {
+            terminal.say(&format!("The set-up was not carried out: {e:#}"))?;
+            Ok(None)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use domain::setting::{self, Setting};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use vault::{PASSPHRASE_CHARACTERS_MIN, Secret};
 
 /// Fewest characters of an administrator's password (NIST SP 800-63B §5.1.1.2 asks for 8; who holds
@@ -153,6 +154,9 @@ impl Answers {
     pub(crate) fn set(&mut self, id: &str, value: &str) -> Result<(), Wrong> {
         if let Some(setting) = setting::find(id) {
             let value = setting.check(value).map_err(|why| Wrong::new(id, why))?;
+            if id == "timezone" {
+                zone(&value).map_err(|why| Wrong::new(id, why))?;
+            }
             self.plain.insert(setting.id, value);
             return Ok(());
         }
@@ -250,6 +254,15 @@ impl Answers {
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
+}
+
+/// Whether the time zone exists. The table of settings cannot say so: it sees no files.
+fn zone(name: &str) -> Result<(), String> {
+    let zones = Path::new("/usr/share/zoneinfo");
+    if !zones.exists() {
+        return Ok(());
+    }
+    network::settings::time_zone(name, zones)
 }
 
 fn check_once(once: &Once, value: &str) -> Result<(), String> {
