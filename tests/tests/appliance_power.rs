@@ -6,6 +6,7 @@
 use anyhow::{Context, Result, ensure};
 use qemu::{Disk, Format, WriteLog, copy_sparse};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::appliance::{Appliance, PASSWORD, setup_file, take_out};
@@ -72,9 +73,7 @@ fn cuts(image: PathBuf, rounds: u64, seed: u64) -> Result<()> {
     // The whole log, by the program outside, from the disk as the last cut left it.
     let raw = appliance.beside("raw");
     appliance.copy_disk(&raw)?;
-    let site = Site::new()?;
-    let node = from_disk(&raw, &site)?;
-    node.terminate()?;
+    from_disk(&raw, |_| Ok(()))?;
     println!(
         "{rounds} cuts under load, seed {seed}: {counts:?}; serving again after {:.1} s at most",
         slowest.as_secs_f64()
@@ -82,13 +81,19 @@ fn cuts(image: PathBuf, rounds: u64, seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// Starts the program from what a raw disk holds, and has it prove its state and its log.
-fn from_disk(raw: &Path, site: &Site) -> Result<Node> {
+/// A node from a disk keeps the cluster port that it had, which all appliances have alike.
+static CLUSTER_PORT: Mutex<()> = Mutex::new(());
+
+/// Starts the program from what a raw disk holds, has it prove its state and its log, and judges.
+fn from_disk(raw: &Path, judge: impl FnOnce(&Node) -> Result<()>) -> Result<()> {
+    let _alone = CLUSTER_PORT.lock().unwrap_or_else(PoisonError::into_inner);
+    let site = Site::new()?;
     take_out(raw, &site.dir())?;
     let node = site.start()?;
     node.replayed_digest()?;
     node.verified_bundle(&site.beside("bundle"))?;
-    Ok(node)
+    judge(&node)?;
+    node.terminate()
 }
 
 /// The first start without questions, cut at any moment, and then at rest.
@@ -272,11 +277,10 @@ impl Recording {
     /// Has the program outside start from such a disk.
     fn explore(&self, seed: u64) -> Result<()> {
         let cut = self.lay(seed)?;
-        let site = Site::new()?;
-        let node = from_disk(&self.disk(), &site)?;
-        let mut client = Client::connect(node.kmip(), &self.identity)?;
-        self.promises.judge(&mut client, cut)?;
-        node.terminate()
+        from_disk(&self.disk(), |node| {
+            let mut client = Client::connect(node.kmip(), &self.identity)?;
+            self.promises.judge(&mut client, cut)
+        })
     }
 
     /// Has the machine start from such a disk.
