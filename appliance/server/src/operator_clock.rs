@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::render;
 use domain::Time;
-use network::time::clock::SetClock;
+use network::time::clock::{EARLIEST_MILLISECONDS, LATEST_MILLISECONDS, SetClock};
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -12,11 +12,6 @@ use time::macros::format_description;
 /// `2026-11-23 05:30:00`; the seconds may be left out.
 const TYPED: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute][optional [:[second]]]");
-
-/// 2024-01-01, in seconds since 1970: no machine of this release is older.
-const EARLIEST_SECONDS: i64 = 1_704_067_200;
-/// 2200-01-01.
-const LATEST_SECONDS: i64 = 7_258_118_400;
 
 /// Now, as an operator reads it.
 pub(crate) fn now() -> String {
@@ -31,27 +26,28 @@ pub(crate) fn now() -> String {
 /// # Errors
 /// In words, for the operator: it is no time, or none that can be.
 pub(crate) fn request(utc: &str) -> Result<SetClock, String> {
-    let seconds = seconds(utc)?;
+    let milliseconds = milliseconds(utc)?;
     let since_boot = clock::since_boot();
     Ok(SetClock {
         // A clock that counts up gives every request another one.
         id: since_boot.to_string(),
-        milliseconds: u64::try_from(seconds * 1_000).map_err(|e| e.to_string())?,
+        milliseconds,
         since_boot_milliseconds: u64::try_from(since_boot).map_err(|e| e.to_string())?,
     })
 }
 
-fn seconds(utc: &str) -> Result<i64, String> {
+/// Milliseconds since 1970, within what the process that sets the clock takes.
+fn milliseconds(utc: &str) -> Result<u64, String> {
     let typed = PrimitiveDateTime::parse(utc.trim(), TYPED);
     let typed = typed.map_err(|_| {
         format!("{utc:?} is not a date and time; write it like 2026-11-23 05:30:00, in UTC")
     })?;
-    let seconds = typed.assume_utc().unix_timestamp();
-    if (EARLIEST_SECONDS..LATEST_SECONDS).contains(&seconds) {
-        Ok(seconds)
-    } else {
-        Err(format!("{utc} is not between 2024 and 2200"))
-    }
+    let possible = EARLIEST_MILLISECONDS..LATEST_MILLISECONDS;
+    u64::try_from(typed.assume_utc().unix_timestamp())
+        .ok()
+        .and_then(|seconds| seconds.checked_mul(1_000))
+        .filter(|milliseconds| possible.contains(milliseconds))
+        .ok_or_else(|| format!("{utc} is not between 2024 and 2200"))
 }
 
 /// Goes by that time from now on; the clock of the machine agrees in a moment.
@@ -68,8 +64,14 @@ mod tests {
 
     #[test]
     fn a_time_is_read_as_people_write_it() {
-        assert_eq!(seconds("2026-11-23 05:30:00").unwrap(), 1_795_411_800);
-        assert_eq!(seconds(" 2026-11-23 05:30 ").unwrap(), 1_795_411_800);
+        assert_eq!(
+            milliseconds("2026-11-23 05:30:00").unwrap(),
+            1_795_411_800_000
+        );
+        assert_eq!(
+            milliseconds(" 2026-11-23 05:30 ").unwrap(),
+            1_795_411_800_000
+        );
         for wrong in [
             "",
             "23.11.2026",
@@ -77,8 +79,8 @@ mod tests {
             "2026-13-01 00:00",
             "1999-01-01 00:00",
         ] {
-            assert!(seconds(wrong).is_err(), "{wrong:?}");
+            assert!(milliseconds(wrong).is_err(), "{wrong:?}");
         }
-        assert!(seconds(&now()).is_ok());
+        assert!(milliseconds(&now()).is_ok());
     }
 }

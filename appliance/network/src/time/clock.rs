@@ -96,9 +96,9 @@ pub struct SetClock {
 }
 
 /// 2024-01-01: no machine of this release is older.
-const EARLIEST_MILLISECONDS: u64 = 1_704_067_200_000;
+pub const EARLIEST_MILLISECONDS: u64 = 1_704_067_200_000;
 /// 2200-01-01: beyond, arithmetic of others ends.
-const LATEST_MILLISECONDS: u64 = 7_258_118_400_000;
+pub const LATEST_MILLISECONDS: u64 = 7_258_118_400_000;
 
 impl SetClock {
     /// By how many microseconds the clock that reads `now` has to be set, `since_boot` later.
