@@ -43,6 +43,7 @@ mod status;
 mod supervise;
 mod syscalls;
 mod verity;
+mod watchdog;
 
 use std::process::ExitCode;
 

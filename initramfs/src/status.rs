@@ -7,6 +7,7 @@ use crate::self_test::State;
 use crate::services::Reach;
 use crate::supervise::Run;
 use crate::syscalls::Group;
+use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -31,6 +32,7 @@ pub(crate) fn report(facts: &Facts, runs: &[Run], test: &State, settings: Vec<Ch
         "data": facts.data,
         "set_up_file": facts.set_up_from,
         "self_test": self_test,
+        "watchdog": Watchdog::status(),
         "settings": settings,
         "mounts": mounts(),
         "memory": memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),

@@ -13,6 +13,7 @@ use crate::report;
 use crate::self_test;
 use crate::services::{SERVICES, Service};
 use crate::status;
+use crate::watchdog::{self, Watchdog};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -97,6 +98,7 @@ struct Supervisor {
     self_test: self_test::Shared,
     events: Events,
     ending: Option<Ending>,
+    watchdog: Option<Watchdog>,
 }
 
 /// Runs the services until the machine ends.
@@ -123,6 +125,7 @@ pub(crate) fn run(facts: Facts) -> ! {
         self_test,
         events,
         ending: None,
+        watchdog: Watchdog::arm(),
     };
     loop {
         supervisor.step(&heard);
@@ -150,6 +153,9 @@ fn listen(events: &Events) -> Outcome {
 
 impl Supervisor {
     fn step(&mut self, heard: &Receiver<Event>) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.feed();
+        }
         let now = Instant::now();
         self.start_due(now);
         self.go_on_ending(now);
@@ -167,13 +173,17 @@ impl Supervisor {
         self.reap();
     }
 
-    /// Until the next restart or the end's deadline.
+    /// Until the next restart, the end's deadline or the watchdog's hunger.
     fn next_wake(&self, now: Instant) -> Duration {
         let due = self.runs.iter().filter_map(|run| run.due);
         let next = due
             .chain(self.ending.as_ref().map(|ending| ending.deadline))
             .min();
-        next.map_or(PAUSE_MAX, |at| at.saturating_duration_since(now))
+        let wake = next.map_or(PAUSE_MAX, |at| at.saturating_duration_since(now));
+        match self.watchdog {
+            Some(_) => wake.min(watchdog::FEED),
+            None => wake,
+        }
     }
 
     fn start_due(&mut self, now: Instant) {

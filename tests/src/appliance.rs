@@ -3,7 +3,7 @@
 use crate::client::{Client, Identity};
 use crate::image;
 use anyhow::{Context, Result, bail, ensure};
-use qemu::{Boot, Disk, Format, Kernel, Machine, Nic};
+use qemu::{Boot, Builder, Disk, Format, Kernel, Machine, Nic};
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
@@ -141,7 +141,7 @@ impl Appliance {
             initrd: Some(self.image.join("initrd")),
             cmdline: cmdline.trim_end().to_owned(),
         });
-        let nic = Nic::user().forward(KMIP).forward(WEB);
+        let nic = Self::nic();
         let mut machine = Machine::builder("strongroom", boot)
             .memory_mib(MEMORY_MIB)
             .disk(disk)
@@ -149,9 +149,19 @@ impl Appliance {
         if let Some(setup) = &self.setup {
             machine = machine.entry_text(SETUP_ENTRY, setup.clone());
         }
+        self.switch_on_machine(machine)
+    }
+
+    /// Switches on a machine that the caller has put together.
+    pub fn switch_on_machine(&mut self, machine: Builder) -> Result<()> {
         self.on_since = Instant::now();
         self.machine = Some(machine.start()?);
         Ok(())
+    }
+
+    /// A network adapter whose KMIP and web ports are reached from here.
+    pub fn nic() -> Nic {
+        Nic::user().forward(KMIP).forward(WEB)
     }
 
     /// Since when it is on.

@@ -16,16 +16,25 @@ const VARIABLE: &str = "STRONGROOM_IMAGE";
 /// # Errors
 /// The image is not there; the message says how to build it.
 pub fn folder() -> Result<PathBuf> {
-    let folder = match std::env::var_os(VARIABLE) {
-        Some(folder) => PathBuf::from(folder),
-        None => {
-            let profile = node::profile_folder()?;
-            let target = profile
-                .parent()
-                .context("a profile lies in a target folder")?;
-            target.join("image/virt")
-        }
-    };
+    match std::env::var_os(VARIABLE) {
+        Some(folder) => finished(PathBuf::from(folder)),
+        None => folder_of("virt"),
+    }
+}
+
+/// The same of another profile, where the build leaves it.
+///
+/// # Errors
+/// As [`folder`].
+pub fn folder_of(profile: &str) -> Result<PathBuf> {
+    let built = node::profile_folder()?;
+    let target = built
+        .parent()
+        .context("a profile lies in a target folder")?;
+    finished(target.join("image").join(profile))
+}
+
+fn finished(folder: PathBuf) -> Result<PathBuf> {
     // The build writes the manifest last: an image without it is not finished.
     ensure!(
         folder.join("MANIFEST.json").exists(),

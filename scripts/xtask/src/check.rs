@@ -44,6 +44,10 @@ pub(crate) fn check(full: bool) -> Result<()> {
         // Builds the program that the suites run, too.
         Step::new("image", me, &["image", "build"]),
     ];
+    if full {
+        let metal = &["image", "build", "--profile", "metal"];
+        steps.push(Step::new("image (metal)", me, metal));
+    }
     steps.push(suites(full)?);
     if full {
         steps.push(simulators());

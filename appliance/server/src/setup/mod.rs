@@ -9,7 +9,9 @@
 mod answers;
 mod carry_out;
 mod file;
+mod running;
 
 pub(crate) use answers::{Answers, Form, ONCE, Once};
 pub(crate) use carry_out::{Made, abandon_unfinished, carry_out, confirm};
-pub(crate) use file::{parse, print};
+pub(crate) use file::parse;
+pub(crate) use running::running_config;

@@ -16,7 +16,8 @@ impl ControlDoor {
 
     /// Text and digest of the configuration in a state.
     pub(super) fn configuration(&self, state: &State) -> (String, String) {
-        let text = setup::print(state.settings(self.engine.node()));
+        let slots = self.engine.vault().slots();
+        let text = setup::running_config(state, self.engine.node(), &slots);
         let digest = crate::render::hex(&vault::provider::sha256(&[text.as_bytes()]));
         (text, digest)
     }
