@@ -420,17 +420,25 @@ async fn open_doors(
     Ok(doors)
 }
 
+async fn listen(name: &str, option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let opening = || format!("opening the {name} port at {address}");
+    match TcpListener::bind(address).await {
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => anyhow::bail!(
+            "{}: another program listens there; end it, or take another port (`strongroom dev` \
+             has {option}; 0 takes one that is free)",
+            opening()
+        ),
+        listener => listener.with_context(opening),
+    }
+}
+
 async fn open_to_clients(
     settings: &Settings,
     engine: &Arc<Engine>,
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<Doors> {
-    let listen = async |name: &str, address: SocketAddr| {
-        let listener = TcpListener::bind(address).await;
-        listener.with_context(|| format!("opening the {name} port at {address}"))
-    };
-    let kmip = listen("KMIP", settings.kmip).await?;
-    let web = listen("web", settings.web).await?;
+    let kmip = listen("KMIP", "--kmip-port", settings.kmip).await?;
+    let web = listen("web", "--web-port", settings.web).await?;
     let doors = Doors {
         kmip: kmip.local_addr()?,
         web: web.local_addr()?,

@@ -35,13 +35,15 @@ pub enum RotationFault {
     /// Too few members hold the new KEK.
     #[error(
         "the new key-encryption key is on {have} of {of} members that hold keys, and a majority \
-         must have it before it is used; it is tried again"
+         must have it before it is used; it is tried again ({})", missing.join("; ")
     )]
     TooFewHold {
         /// Members that have it.
         have: usize,
         /// Members that should.
         of: usize,
+        /// Why each of the others has not.
+        missing: Vec<String>,
     },
 }
 
@@ -204,7 +206,7 @@ async fn spread(
         keepers.collect()
     };
     let of = keepers.len();
-    let mut have = 0;
+    let (mut have, mut missing) = (0, Vec::new());
     for (node, sealing_key) in keepers {
         if node == engine.node() {
             have += 1;
@@ -216,20 +218,25 @@ async fn spread(
             .export_keks(&sealing_key)
             .map_err(vault_fault)?;
         let envelope = ByteBuf::from(envelope);
-        match colleagues
-            .ask_node(node, &Question::TakeKeks { envelope })
-            .await
-        {
-            Ok(Answer::Done) => have += 1,
-            Ok(Answer::Refused(why)) => tracing::warn!("node {} took no new KEK: {why}", node.0),
-            Ok(_) => tracing::warn!("node {} took no new KEK", node.0),
-            Err(e) => tracing::warn!("node {} took no new KEK: {e}", node.0),
-        }
+        let question = Question::TakeKeks { envelope };
+        let why = match colleagues.ask_node(node, &question).await {
+            Ok(Answer::Done) => {
+                have += 1;
+                continue;
+            }
+            Ok(Answer::Refused(why)) => why,
+            Ok(_) => "it answered something else".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        missing.push(format!("node {}: {why}", node.0));
     }
-    if have * 2 > of {
-        return Ok(());
+    if have * 2 <= of {
+        return Err(RotationFault::TooFewHold { have, of, missing });
     }
-    Err(RotationFault::TooFewHold { have, of })
+    for node in missing {
+        tracing::warn!("the new key-encryption key will come later to {node}");
+    }
+    Ok(())
 }
 
 /// Does what this node has to do of a rotation now, if anything.

@@ -40,8 +40,9 @@ pub(super) fn run(dir: &Path, command: ClusterCommand) -> anyhow::Result<ExitCod
         eprint!("{}", tell(&step));
     }))?;
     let dir = dir.display();
+    // The members of a cluster on one machine have the usual ports.
     println_done(&format!(
-        "node {} is admitted; start it with: strongroom dev --dir {dir}",
+        "node {} is admitted; start it with: strongroom dev --dir {dir} --kmip-port 0 --web-port 0",
         node.0
     ))?;
     Ok(ExitCode::SUCCESS)
