@@ -236,6 +236,8 @@ impl Appliance {
         self.answer("login", "admin")?;
         self.answer("password", PASSWORD)?;
         self.prompt()?;
+        // No answer waits for a key.
+        self.command("terminal length 0")?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
 use anyhow::{Context, Result, ensure};
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -114,7 +114,14 @@ impl Drop for Terminal {
 
 impl Terminal {
     fn open(of: &Box) -> Result<Self> {
-        let pty = openpty(None, None)?;
+        // So tall that no answer waits for a key.
+        let size = Winsize {
+            ws_row: 1000,
+            ws_col: 100,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let pty = openpty(Some(&size), None)?;
         let end = || -> Result<Stdio> { Ok(Stdio::from(pty.slave.try_clone()?)) };
         let child = Command::new(strongroom()?)
             .arg("console")

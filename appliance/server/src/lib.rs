@@ -7,6 +7,7 @@
 
 pub mod access_log;
 mod administrators;
+mod cli;
 mod clock;
 mod console;
 mod contact;

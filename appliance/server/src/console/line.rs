@@ -1,12 +1,19 @@
-//! A line of typing on a terminal: what a serial console needs, and no more. The terminal is raw,
-//! so that nothing is echoed that must not be, and Ctrl-C is a key like any other.
+//! The terminal of the console. It is raw, so that nothing is echoed that must not be, and Ctrl-C is
+//! a key like any other.
 
+use crate::cli::assist::{self, Completion};
+use crate::cli::editor::{Editor, Step};
+use crate::cli::history::History;
+use crate::cli::keys::{Key, Keys};
+use crate::cli::pager::{More, Pager};
 use nix::sys::termios::{self, InputFlags, LocalFlags, OutputFlags, SetArg, Termios};
 use std::io::{self, Read, Stdin, Stdout, Write};
 use zeroize::Zeroizing;
 
-/// Longest line that is taken; more is not echoed and answered by a bell.
-const LINE_BYTES_MAX: usize = 2048;
+/// A serial line does not know how large the screen at its other end is; this is what one has at
+/// least (VT100).
+const ROWS: usize = 24;
+const COLUMNS: usize = 80;
 
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +36,9 @@ pub(super) struct Terminal {
     input: Stdin,
     output: Stdout,
     before: Termios,
-    /// The last line ended with CR, so that an LF behind it belongs to it.
-    after_return: bool,
+    keys: Keys,
+    /// Rows of a screen of an answer; 0 shows it without a stop, `None` asks the terminal.
+    length: Option<usize>,
 }
 
 impl Drop for Terminal {
@@ -56,7 +64,8 @@ impl Terminal {
             input,
             output,
             before,
-            after_return: false,
+            keys: Keys::default(),
+            length: None,
         })
     }
 
@@ -66,161 +75,148 @@ impl Terminal {
         self.output.flush()
     }
 
+    /// Rows of a screen; 0 for no stops, `None` for those of the terminal.
+    pub(super) fn set_length(&mut self, rows: Option<usize>) {
+        self.length = rows;
+    }
+
+    /// A writer that shows a long answer a screen at a time.
+    pub(super) fn pager(&mut self) -> impl Write {
+        let size = terminal_size::terminal_size_of(&self.output);
+        let size = size.map(|(width, height)| (usize::from(height.0), usize::from(width.0)));
+        let size = size.filter(|(rows, columns)| *rows > 0 && *columns > 0);
+        let (rows, columns) = size.unwrap_or((ROWS, COLUMNS));
+        let rows = self.length.unwrap_or(rows);
+        let (input, keys) = (&mut self.input, &mut self.keys);
+        let ask = move || {
+            loop {
+                match key(input, keys)? {
+                    Key::Char(' ') | Key::Right | Key::Down => return Ok(More::Screen),
+                    Key::Enter => return Ok(More::Line),
+                    Key::Char('q' | 'Q') | Key::Interrupt | Key::EndOrDelete => {
+                        return Ok(More::Stop);
+                    }
+                    _ => {}
+                }
+            }
+        };
+        Pager::new(&mut self.output, rows, columns, ask)
+    }
+
     /// Shows a prompt and reads one line.
     ///
     /// # Errors
     /// The line is gone.
     pub(super) fn ask(&mut self, prompt: &str, echo: Echo) -> io::Result<Typed> {
-        write!(self.output, "{prompt} ")?;
-        self.output.flush()?;
         let mut editor = Editor::default();
+        self.begin(prompt, &editor)?;
         loop {
-            let mut byte = [0; 1];
-            if self.input.read(&mut byte)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let [byte] = byte;
-            let belongs_to_last = self.after_return && byte == b'\n';
-            self.after_return = byte == b'\r';
-            if belongs_to_last {
-                continue;
-            }
-            let step = editor.take(byte);
-            self.show(&step, echo)?;
+            let key = key(&mut self.input, &mut self.keys)?;
+            let step = editor.press(key, None);
             match step {
-                Step::End => return Ok(Typed::Line(editor.into_line())),
-                Step::Interrupt => return Ok(Typed::Interrupted),
-                _ => {}
+                Step::Show(_) if echo == Echo::Hidden => {}
+                step => {
+                    if let Some(end) = self.go_on(prompt, &editor, &step)? {
+                        return Ok(end.typed(editor));
+                    }
+                }
             }
         }
     }
 
-    fn show(&mut self, step: &Step, echo: Echo) -> io::Result<()> {
-        match step {
-            Step::End => self.output.write_all(b"\n")?,
-            Step::Interrupt => self.output.write_all(b"^C\n")?,
-            Step::Refused => self.output.write_all(b"\x07")?,
-            Step::Grown(bytes) if echo == Echo::Shown => self.output.write_all(bytes)?,
-            Step::Shrunk(characters) if echo == Echo::Shown => {
-                self.output.write_all(&b"\x08 \x08".repeat(*characters))?;
+    /// Reads a command: with older lines, Tab and `?`.
+    ///
+    /// # Errors
+    /// The line is gone.
+    pub(super) fn command(
+        &mut self,
+        prompt: &str,
+        grammar: &clap::Command,
+        history: &mut History,
+    ) -> io::Result<Typed> {
+        let mut editor = Editor::default();
+        self.begin(prompt, &editor)?;
+        loop {
+            let key = key(&mut self.input, &mut self.keys)?;
+            let step = match editor.press(key, Some(history)) {
+                Step::Complete => match assist::complete(grammar, editor.before()) {
+                    Completion::Insert(text) => editor.insert(&text),
+                    Completion::Choose(choices) => self.explain(&assist::explain(&choices))?,
+                    Completion::None => Step::Refuse,
+                },
+                Step::Explain => {
+                    let choices = assist::choices(grammar, editor.before());
+                    self.explain(&assist::explain(&choices))?
+                }
+                step => step,
+            };
+            if let Some(end) = self.go_on(prompt, &editor, &step)? {
+                if let End::Line = end {
+                    history.put(editor.text());
+                }
+                return Ok(end.typed(editor));
             }
-            Step::Grown(_) | Step::Shrunk(_) | Step::Nothing => {}
         }
+    }
+
+    fn begin(&mut self, prompt: &str, editor: &Editor) -> io::Result<()> {
+        write!(self.output, "{prompt} {}", editor.redrawn().as_str())?;
         self.output.flush()
     }
-}
 
-/// What a byte did to the line.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    Grown(Zeroizing<Vec<u8>>),
-    Shrunk(usize),
-    End,
-    Interrupt,
-    Refused,
-    Nothing,
-}
+    fn explain(&mut self, text: &str) -> io::Result<Step> {
+        write!(self.output, "\n{text}")?;
+        Ok(Step::Redraw)
+    }
 
-/// A line while it is typed.
-#[derive(Default)]
-struct Editor {
-    line: Zeroizing<String>,
-    /// Bytes of a character that is not whole yet.
-    partial: Zeroizing<Vec<u8>>,
-    escape: Escape,
-}
-
-/// Cursor keys and the like send sequences, which are passed over whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Escape {
-    #[default]
-    None,
-    Begun,
-    Sequence,
-}
-
-impl Editor {
-    fn take(&mut self, byte: u8) -> Step {
-        if self.escape != Escape::None {
-            self.escape = match (self.escape, byte) {
-                (Escape::Begun, b'[' | b'O') => Escape::Sequence,
-                (Escape::Sequence, 0x20..=0x3f) => Escape::Sequence,
-                _ => Escape::None,
-            };
-            return Step::Nothing;
+    /// Shows what a step shows; gives the end of the line, if it is one.
+    fn go_on(&mut self, prompt: &str, editor: &Editor, step: &Step) -> io::Result<Option<End>> {
+        let end = match step {
+            Step::End => Some(End::Line),
+            Step::Interrupt => Some(End::Interrupted),
+            _ => None,
+        };
+        match step {
+            Step::Show(text) => self.output.write_all(text.as_bytes())?,
+            Step::End => self.output.write_all(b"\n")?,
+            Step::Interrupt => self.output.write_all(b"^C\n")?,
+            // A prompt may be several lines; only its last is shown anew.
+            Step::Redraw => {
+                let last = prompt.lines().last().unwrap_or_default();
+                write!(self.output, "\r{last} {}", editor.redrawn().as_str())?;
+            }
+            Step::Refuse | Step::Complete | Step::Explain => self.output.write_all(b"\x07")?,
         }
-        match byte {
-            b'\r' | b'\n' => Step::End,
-            0x03 => Step::Interrupt,
-            0x04 if self.line.is_empty() => Step::Interrupt,
-            0x08 | 0x7f => Step::Shrunk(usize::from(self.line.pop().is_some())),
-            0x15 => {
-                let characters = self.line.chars().count();
-                self.line = Zeroizing::default();
-                Step::Shrunk(characters)
-            }
-            0x1b => {
-                self.escape = Escape::Begun;
-                Step::Nothing
-            }
-            0x00..=0x1f => Step::Nothing,
-            _ => self.grow(byte),
+        self.output.flush()?;
+        Ok(end)
+    }
+}
+
+/// How a line ended.
+enum End {
+    Line,
+    Interrupted,
+}
+
+impl End {
+    fn typed(self, editor: Editor) -> Typed {
+        match self {
+            Self::Line => Typed::Line(editor.into_line()),
+            Self::Interrupted => Typed::Interrupted,
         }
     }
-
-    fn grow(&mut self, byte: u8) -> Step {
-        if self.line.len() + self.partial.len() >= LINE_BYTES_MAX {
-            return Step::Refused;
-        }
-        self.partial.push(byte);
-        match std::str::from_utf8(&self.partial) {
-            Ok(text) => {
-                self.line.push_str(text);
-                Step::Grown(std::mem::take(&mut self.partial))
-            }
-            Err(e) if e.error_len().is_none() => Step::Nothing,
-            Err(_) => {
-                self.partial = Zeroizing::default();
-                Step::Refused
-            }
-        }
-    }
-
-    fn into_line(self) -> Zeroizing<String> {
-        self.line
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn typed(bytes: &[u8]) -> (String, Vec<Step>) {
-        let mut editor = Editor::default();
-        let steps = bytes.iter().map(|byte| editor.take(*byte)).collect();
-        (editor.into_line().to_string(), steps)
-    }
-
-    #[test]
-    fn a_line_can_be_mended() {
-        assert_eq!(typed("hxo\x08\x7fello".as_bytes()).0, "hello");
-        assert_eq!(typed(b"wrong\x15right").0, "right");
-        assert_eq!(typed("gr\u{fc}n\x08\x08".as_bytes()).0, "gr");
-        assert_eq!(typed(b"\x7f").1, [Step::Shrunk(0)]);
-    }
-
-    #[test]
-    fn cursor_keys_and_garbage_are_passed_over() {
-        assert_eq!(typed(b"a\x1b[Ab\x1b[1;5Cc\x1bOPd").0, "abcd");
-        let (line, steps) = typed(b"a\xff\x00b");
-        assert_eq!(line, "ab");
-        assert!(steps.contains(&Step::Refused));
-    }
-
-    #[test]
-    fn a_line_has_an_end() {
-        let (line, steps) = typed(&vec![b'x'; LINE_BYTES_MAX + 1]);
-        assert_eq!(line.len(), LINE_BYTES_MAX);
-        assert_eq!(steps.last(), Some(&Step::Refused));
+/// The next key.
+fn key(input: &mut Stdin, keys: &mut Keys) -> io::Result<Key> {
+    loop {
+        let mut byte = [0; 1];
+        if input.read(&mut byte)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let [byte] = byte;
+        if let Some(key) = keys.take(byte) {
+            return Ok(key);
+        }
     }
 }

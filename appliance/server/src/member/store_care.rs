@@ -25,6 +25,13 @@ const NAMED_MAX: usize = 3;
 /// Tries to put an object right before it counts as lost; a member may be starting.
 const TRIES: u32 = 5;
 
+/// Entries of unknown objects that are held at a time; more are looked at in the next scrub.
+const STRANGERS_MAX: usize = 100_000;
+
+/// Times to wait until this node has everything that the others have; each takes two seconds at
+/// most.
+const BARRIER_TRIES: u32 = 60;
+
 /// Pause between them.
 const TRY_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -162,7 +169,7 @@ pub(crate) async fn look(
 /// How many entries of the store are of no object of the state.
 async fn strangers(engine: &Arc<Engine>) -> Result<u64, CareFault> {
     let mut after: Option<Uid> = None;
-    let mut found = 0;
+    let mut unknown = Vec::new();
     loop {
         let looked = engine.clone();
         let step = move || -> Result<_, StoreFault> {
@@ -174,25 +181,37 @@ async fn strangers(engine: &Arc<Engine>) -> Result<u64, CareFault> {
                     StoreEntry::Live { uid, .. } | StoreEntry::Tombstone { uid, .. } => uid,
                 })
                 .collect();
-            // What came with a copy of another member may be ahead of the state for a moment.
-            let is_behind = looked.machine().entry() < store.applied_index();
-            let state = looked.machine().state();
-            let unknown = uids
-                .iter()
-                .filter(|uid| state.object(uid).is_none())
-                .count();
-            let unknown = if is_behind { 0 } else { unknown as u64 };
-            Ok((uids.last().copied(), unknown))
+            let last = uids.last().copied();
+            Ok((last, not_in_state(&looked, uids)))
         };
-        let (last, unknown) = tokio::task::spawn_blocking(step).await??;
-        found += unknown;
+        let (last, more) = tokio::task::spawn_blocking(step).await??;
+        unknown.extend(more);
         // In a file whose order is lost, pages need not come to an end.
-        let Some(last) = last.filter(|last| after.is_none_or(|after| *last > after)) else {
-            return Ok(found);
+        let in_order = last.filter(|last| after.is_none_or(|after| *last > after));
+        let Some(last) = in_order.filter(|_| unknown.len() <= STRANGERS_MAX) else {
+            break;
         };
         after = Some(last);
         tokio::time::sleep(STEP_PAUSE).await;
     }
+    // What was fetched whole from another member is of its state, which may be ahead of ours.
+    for _ in 0..BARRIER_TRIES {
+        if unknown.is_empty() || engine.cluster().read_barrier().await.is_ok() {
+            return Ok(not_in_state(engine, unknown).len() as u64);
+        }
+    }
+    let count = unknown.len();
+    tracing::warn!(
+        "{count} entries of the sealed store are of objects that this node does not know, and no \
+         quorum says whether they are new; the next scrub looks again"
+    );
+    Ok(0)
+}
+
+fn not_in_state(engine: &Engine, mut uids: Vec<Uid>) -> Vec<Uid> {
+    let state = engine.machine().state();
+    uids.retain(|uid| state.object(uid).is_none());
+    uids
 }
 
 enum Restored {

@@ -370,8 +370,8 @@ pub(crate) enum Log {
     #[command(after_help = "Examples:\n  strongroom log show --view audit\n  \
         strongroom log show --view activity --json --follow")]
     Show {
-        /// One log only: system, audit, activity or client.
-        #[arg(long)]
+        /// One log only.
+        #[arg(long, value_parser = ["system", "audit", "activity", "client"])]
         view: Option<String>,
         /// Only so many of the latest records of each log.
         #[arg(long, value_name = "N")]

@@ -70,14 +70,14 @@ pub(super) fn ask(dir: &Path, request: &Request) -> anyhow::Result<Value> {
 pub(super) fn run(dir: &Path, command: NodeCommand) -> anyhow::Result<ExitCode> {
     let (request, show) = request(command)?;
     let stream = send(dir, &request)?;
-    match print(BufReader::new(stream), &show) {
+    match print(BufReader::new(stream), &show, &mut std::io::stdout().lock()) {
         // `strongroom log show | head` ends the pipe, which is no error of ours.
         Err(e) if is_broken_pipe(&e) => Ok(ExitCode::SUCCESS),
         printed => printed,
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
@@ -219,8 +219,15 @@ fn read_passphrase() -> anyhow::Result<String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-pub(crate) fn print(answer: impl BufRead, show: &Show) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+/// Shows an answer as it comes.
+///
+/// # Errors
+/// The answer or the reader has ended too early; what was refused is no error here.
+pub(crate) fn print(
+    answer: impl BufRead,
+    show: &Show,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
     let mut rows = Vec::new();
     let progress_line = std::io::stderr().is_terminal();
     for line in answer.lines() {
@@ -236,7 +243,7 @@ pub(crate) fn print(answer: impl BufRead, show: &Show) -> anyhow::Result<ExitCod
                 if progress_line {
                     eprint!("\r\x1b[K");
                 }
-                finish(&mut out, &done, rows, show)?;
+                finish(out, &done, rows, show)?;
                 return Ok(ExitCode::SUCCESS);
             }
             Line::Error(error) => {
