@@ -27,7 +27,7 @@ fn machine(appliance: &Appliance) -> Result<Builder> {
     Ok(builder
         .memory_mib(MEMORY_MIB)
         .disk(system.ignoring_host_flushes().on(Bus::Nvme))
-        .disk(Disk::read_only(stick, Format::Raw).on(Bus::Sata))
+        .disk(Disk::snapshot(stick, Format::Raw).on(Bus::Sata))
         .nic(Appliance::nic().model(Model::E1000e))
         .watchdog()
         .ends_on_reboot())
