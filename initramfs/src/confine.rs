@@ -157,7 +157,7 @@ fn restrict_files(service: &Service) -> Outcome {
 }
 
 /// Rights of Landlock for a folder or a single file.
-fn rights(access: Access, is_folder: bool) -> BitFlags<AccessFs> {
+pub(crate) fn rights(access: Access, is_folder: bool) -> BitFlags<AccessFs> {
     let file = match access {
         Access::Read => AccessFs::ReadFile.into(),
         Access::Run => AccessFs::ReadFile | AccessFs::Execute,

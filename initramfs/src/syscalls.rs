@@ -170,11 +170,7 @@ pub(crate) const CLOCKS: Group = Group {
 pub(crate) const SET_CLOCK: Group = Group {
     name: "set the clock",
     reason: "time follows the configured servers; the capability is CAP_SYS_TIME",
-    calls: &[
-        Call::Any(libc::SYS_clock_adjtime),
-        Call::Any(libc::SYS_adjtimex),
-        Call::Any(libc::SYS_clock_settime),
-    ],
+    calls: &[Call::Any(libc::SYS_clock_adjtime)],
 };
 
 pub(crate) const READ_FILES: Group = Group {
@@ -273,10 +269,15 @@ pub(crate) const SERVE: Group = Group {
     calls: &[Call::Any(libc::SYS_listen), Call::Any(libc::SYS_accept4)],
 };
 
-pub(crate) const MANY_MESSAGES: Group = Group {
-    name: "many messages",
-    reason: "the resolver sends its questions for both address families at once",
-    calls: &[Call::Any(libc::SYS_sendmmsg)],
+pub(crate) const RESOLVE: Group = Group {
+    name: "resolve",
+    reason: "the C library asks for both address families at once, how long an answer is, and for \
+             the domain in the host's name",
+    calls: &[
+        Call::Any(libc::SYS_sendmmsg),
+        Call::When(libc::SYS_ioctl, &[request(libc::FIONREAD)]),
+        Call::Any(libc::SYS_uname),
+    ],
 };
 
 pub(crate) const LOCAL_SOCKETS: Group = Group {
@@ -305,17 +306,10 @@ pub(crate) const NETWORK_SETTINGS: Group = Group {
 
 pub(crate) const TERMINAL: Group = Group {
     name: "terminal",
-    reason: "echo off for passphrases, size of the screen, throwing typed-ahead input away",
+    reason: "echo off for passphrases, and the terminal again as it was",
     calls: &[Call::When(
         libc::SYS_ioctl,
-        &[
-            request(libc::TCGETS),
-            request(libc::TCSETS),
-            request(libc::TCSETSW),
-            request(libc::TCSETSF),
-            request(libc::TCFLSH),
-            request(libc::TIOCGWINSZ),
-        ],
+        &[request(libc::TCGETS), request(libc::TCSETS)],
     )],
 };
 

@@ -1,12 +1,14 @@
 //! The first run of an appliance as an operator meets it: `strongroom serve` beside
-//! `strongroom console` on a terminal, without a machine around them.
+//! `strongroom console` on a terminal, without a machine around them. `cargo xtask record` runs
+//! this suite to see what the two do.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
 use anyhow::{Context, Result, ensure};
 use nix::pty::{Winsize, openpty};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -42,10 +44,27 @@ fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
+/// Answers every question as PID 1 would answer one about the state of the machine.
+fn answer_for_pid_1(socket: UnixListener) {
+    std::thread::spawn(move || {
+        for stream in socket.incoming() {
+            let mut stream = stream.unwrap();
+            let mut question = String::new();
+            BufReader::new(&stream).read_line(&mut question).unwrap();
+            // Who asked may be gone.
+            drop(stream.write_all(b"{\"lockdown\":\"a word of PID 1\"}\n"));
+        }
+    });
+}
+
 impl Box {
     fn new() -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        fs::create_dir(dir.path().join("sockets"))?;
+        // Those that PID 1 makes.
+        for folder in ["data", "settings", "sockets"] {
+            fs::create_dir(dir.path().join(folder))?;
+        }
+        answer_for_pid_1(UnixListener::bind(dir.path().join("init.sock"))?);
         Ok(Self {
             dir,
             kmip: free_port()?,
@@ -64,6 +83,9 @@ impl Box {
         serve.arg("serve").arg("--dir").arg(self.path("data"));
         serve.arg("--sockets").arg(self.path("sockets"));
         serve.arg("--console-uid").arg("901");
+        serve
+            .arg("--network")
+            .arg(self.path("settings/network.json"));
         if let Some(text) = setup {
             fs::write(self.path("setup"), text)?;
             serve.arg("--setup").arg(self.path("setup"));
@@ -127,6 +149,8 @@ impl Terminal {
             .arg("console")
             .arg("--sockets")
             .arg(of.path("sockets"))
+            .arg("--init")
+            .arg(of.path("init.sock"))
             .stdin(end()?)
             .stdout(end()?)
             .stderr(end()?)
@@ -231,6 +255,11 @@ fn the_dialogue_makes_an_appliance_that_serves() -> Result<()> {
     terminal.send("show running-config\r")?;
     let config = terminal.expect("strongroom>")?;
     ensure!(config.contains("hostname = kms1"), "{config}");
+    terminal.send("show health\r")?;
+    let health = terminal.expect("strongroom>")?;
+    ensure!(health.contains("a word of PID 1"), "{health}");
+    let network = fs::read_to_string(appliance.path("settings/network.json"))?;
+    ensure!(network.contains("kms1"), "{network}");
     ensure!(!terminal.seen.contains(PASSWORD), "a password was echoed");
     ensure!(
         !terminal.seen.contains(PASSPHRASE),
@@ -315,6 +344,8 @@ fn dialogue(terminal: &mut Terminal, appliance: &Box) -> Result<()> {
     terminal.answer("unlock.passphrase", PASSPHRASE)?;
     terminal.answer("unlock.passphrase.again", PASSPHRASE)?;
     terminal.answer("recovery", "")?;
+    // The time that the machine has.
+    terminal.answer("clock", "")?;
     terminal.answer("set-up.confirm", "yes")?;
     let shown = terminal.expect("type 3 of them")?;
     let shares: Vec<String> = shown
@@ -356,6 +387,8 @@ fn an_unconfirmed_set_up_starts_over() -> Result<()> {
     terminal.answer("admin.ssh-key", "")?;
     terminal.answer("unlock", "disk")?;
     terminal.answer("recovery", "")?;
+    // The time that the machine has.
+    terminal.answer("clock", "")?;
     terminal.answer("set-up.confirm", "yes")?;
     terminal.expect("type 3 of them")?;
     let ca = fs::read(appliance.path("data/ca.pem"))?;

@@ -1,7 +1,9 @@
-//! `strongroom-network` in real network namespaces, against a real DHCP server.
+//! `strongroom-network` in real network namespaces, against a real DHCP server, and
+//! `strongroom-time` beside it, against a real time server that it finds by name.
 //!
-//! Needs root, `ip` (iproute2) and `dnsmasq` (dnsmasq-base); where something is missing each test
-//! says so and passes.
+//! Needs root, `ip` (iproute2), `dnsmasq` (dnsmasq-base) and `chronyd` (chrony); where something is
+//! missing each test says so and passes. `cargo xtask record` runs these tests to see what the two
+//! programs do.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,8 +12,8 @@
 
 mod world;
 
-use network::NetworkStatus;
-use network::status::SettingsState;
+use network::status::{ClockState, SettingsState};
+use network::{NetworkStatus, TimeStatus};
 use serde_json::{Value, json};
 use world::{World, until};
 
@@ -420,4 +422,47 @@ fn a_lease_is_taken_renewed_and_asked_for_again_after_a_lost_cable() {
     until("the lease is released", || {
         world.server_log().contains("DHCPRELEASE")
     });
+}
+
+/// The whole way but its last step: a name, a question, an answer, a judgement. The clock of this
+/// machine is safe, since the program holds no capability at all; that shows as a failure.
+#[test]
+fn the_time_is_asked_for_by_name_and_the_clock_is_left_to_whoever_may_set_it() {
+    let Some(world) = World::new("time", 1) else {
+        return;
+    };
+    world.outside(0, &["ip", "addr", "add", "192.0.2.1/24", "dev", "port0"]);
+    let (Some(_names), Some(_server)) = (world.name_server(), world.time_server()) else {
+        return;
+    };
+    let v4 = static_v4("192.0.2.10/24", "192.0.2.1");
+    let mut wanted = settings(json!([interface("eth0", json!({ "ipv4": v4 }))]), None);
+    wanted["dns"] = json!(["192.0.2.1"]);
+    wanted["ntp"] = json!(["time.example.org"]);
+    world.settings(&wanted);
+    world.wait(|status| status.dns == ["192.0.2.1"] && addresses(status, "eth0").len() == 1);
+    let now = network::files::since_boot().as_millis();
+    let request = json!({
+        "id": "a", "milliseconds": 1_893_456_000_000_u64, "since_boot_milliseconds": now,
+    });
+    std::fs::write(world.state("clock.json"), request.to_string()).unwrap();
+    let keeper = world.timekeeper();
+    until("it has judged an answer", || {
+        let json = std::fs::read(world.state("time/time.json")).unwrap_or_default();
+        let status: Option<TimeStatus> = serde_json::from_slice(&json).ok();
+        eprintln!("{status:?}\n{}", world.said_of_time());
+        status.is_some_and(|status| {
+            let server = status.servers.first();
+            let answered = server.is_some_and(|one| one.used && one.stratum == Some(10));
+            answered && status.state == ClockState::Failed
+        })
+    });
+    assert_eq!(keeper.capabilities(), 0);
+    let said = world.said_of_time();
+    for refused in [
+        "an operator's time cannot be set",
+        "the clock cannot be adjusted",
+    ] {
+        assert!(said.contains(refused), "{said}");
+    }
 }

@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod fuzz;
 mod image;
+mod record;
 mod sim;
 mod step;
 mod storm;
@@ -48,6 +49,8 @@ enum Job {
     /// Builds the image of the appliance, or prints what is in it.
     #[command(subcommand)]
     Image(image::Job),
+    /// Records anew what the services of the appliance do (initramfs/data), under strace.
+    Record,
     /// Simulates clusters in one thread, in which everything goes wrong, each from its seed.
     Sim(sim::Options),
     /// Simulates the cluster as it ships, with openraft and TLS, each run from its seed.
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
         Job::Check { full } => check::check(full),
         Job::Image(job) => image::run(&job),
         Job::Vm(job) => vm::run(&job),
+        Job::Record => record::run(),
         Job::Sim(options) => sim::run(&options),
         Job::Storm(options) => storm::run(&options),
         Job::Bench(options) => bench::run(&options),

@@ -4,6 +4,7 @@ use network::NetworkStatus;
 use nix::unistd::chown;
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 /// Longest wait for anything: the machine that runs the tests may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The user of the program in the image.
+/// The users of the programs in the image.
 const USER: u32 = 902;
+const TIME_USER: u32 = 903;
 
 /// Namespaces `srN-NAME` (the machine, with the program) and `srN-NAME-0`, … (the far ends).
 pub(crate) struct World {
@@ -24,6 +26,15 @@ pub(crate) struct World {
 
 /// A program that ends with the test.
 pub(crate) struct Running(Child);
+
+impl Running {
+    /// What it may do beyond any user, as the kernel says it (CapEff in proc(5)).
+    pub(crate) fn capabilities(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        u64::from_str_radix(held.unwrap().trim(), 16).unwrap()
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -89,6 +100,7 @@ impl World {
         // As in the image: its own user, no more than these capabilities.
         let capabilities = "-all,+net_admin,+net_raw,+net_bind_service";
         chown(folder.path(), Some(USER.into()), Some(USER.into())).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = Command::new("ip")
             .args([
                 "netns",
@@ -185,6 +197,7 @@ impl World {
     pub(crate) fn dhcp_server(&self) -> Option<Running> {
         self.outside(0, &["ip", "addr", "add", "192.0.2.1/24", "dev", "port0"]);
         self.dnsmasq(&[
+            "--port=0",
             "--dhcp-range=192.0.2.100,192.0.2.150,2m",
             "--dhcp-authoritative",
             "--dhcp-option=3,192.0.2.1",
@@ -198,10 +211,73 @@ impl World {
     /// dnsmasq as a router that advertises itself every four seconds.
     pub(crate) fn router(&self) -> Option<Running> {
         self.dnsmasq(&[
+            "--port=0",
             "--enable-ra",
             "--dhcp-range=2001:db8::,ra-only",
             "--ra-param=port0,4,60",
         ])
+    }
+
+    /// dnsmasq as a name server that knows one name.
+    pub(crate) fn name_server(&self) -> Option<Running> {
+        self.dnsmasq(&[
+            "--no-resolv",
+            "--no-hosts",
+            "--address=/time.example.org/192.0.2.1",
+        ])
+    }
+
+    /// chronyd at the far end of the first cable; `-x` leaves the clock of this machine alone.
+    pub(crate) fn time_server(&self) -> Option<Running> {
+        let (conf, pid) = (self.state("chrony.conf"), self.state("chrony.pid"));
+        let lines = format!(
+            "local stratum 10\nallow 192.0.2.0/24\nbindaddress 192.0.2.1\ncmdport 0\n\
+             bindcmdaddress /\npidfile {}\n",
+            pid.display()
+        );
+        fs::write(&conf, lines).unwrap();
+        let there = Command::new("chronyd").arg("--version").output();
+        if !there.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: there is no chronyd (chrony)");
+            return None;
+        }
+        let server = Command::new("ip")
+            .args(["netns", "exec", &format!("{}-0", self.name), "chronyd"])
+            .args(["-x", "-d", "-u", "root", "-f"])
+            .arg(&conf)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Some(Running(server.unwrap()))
+    }
+
+    /// `strongroom-time` on the machine, without any capability, with the machine's name servers;
+    /// its files are in `time`, what it says in `time.log`.
+    pub(crate) fn timekeeper(&self) -> Running {
+        let state = self.state("time");
+        fs::create_dir(&state).unwrap();
+        chown(&state, Some(TIME_USER.into()), Some(TIME_USER.into())).unwrap();
+        let log = fs::File::create(self.state("time.log")).unwrap();
+        // A link in the image, and `ip netns exec` gives a process file systems of its own.
+        let resolver = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+        let program = Command::new("ip")
+            .args(["netns", "exec", &self.name, "sh", "-c", resolver])
+            .arg(self.state("resolv.conf"))
+            .args(["setpriv", "--clear-groups", "--no-new-privs"])
+            .args([
+                format!("--reuid={TIME_USER}"),
+                format!("--regid={TIME_USER}"),
+            ])
+            .args([
+                "--inh-caps=-all",
+                "--ambient-caps=-all",
+                "--bounding-set=-all",
+            ])
+            .arg(env!("CARGO_BIN_EXE_strongroom-time"))
+            .args([self.state("network.json"), state])
+            .stderr(log)
+            .spawn();
+        Running(program.unwrap())
     }
 
     fn dnsmasq(&self, options: &[&str]) -> Option<Running> {
@@ -214,12 +290,7 @@ impl World {
         let leases = self.state("leases");
         let server = Command::new("ip")
             .args(["netns", "exec", &format!("{}-0", self.name), "dnsmasq"])
-            .args([
-                "--no-daemon",
-                "--conf-file=/dev/null",
-                "--port=0",
-                "--log-dhcp",
-            ])
+            .args(["--no-daemon", "--conf-file=/dev/null", "--log-dhcp"])
             .arg("--user=root")
             .args(options)
             .arg(format!("--dhcp-leasefile={}", leases.display()))
@@ -233,6 +304,11 @@ impl World {
     /// What the program said.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.state("log")).unwrap()
+    }
+
+    /// What the timekeeper said.
+    pub(crate) fn said_of_time(&self) -> String {
+        fs::read_to_string(self.state("time.log")).unwrap()
     }
 
     pub(crate) fn server_log(&self) -> String {
