@@ -306,10 +306,14 @@ pub(crate) const NETWORK_SETTINGS: Group = Group {
 
 pub(crate) const TERMINAL: Group = Group {
     name: "terminal",
-    reason: "echo off for passphrases, and the terminal again as it was",
+    reason: "echo off for passphrases, how large a screen is, the terminal again as it was",
     calls: &[Call::When(
         libc::SYS_ioctl,
-        &[request(libc::TCGETS), request(libc::TCSETS)],
+        &[
+            request(libc::TCGETS),
+            request(libc::TCSETS),
+            request(libc::TIOCGWINSZ),
+        ],
     )],
 };
 

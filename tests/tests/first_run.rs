@@ -6,117 +6,16 @@
 use anyhow::{Context, Result, ensure};
 use nix::pty::{Winsize, openpty};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tests::client::{Client, Identity};
 use tests::node::strongroom;
+use tests::standalone::{PASSPHRASE, PASSWORD, Standalone};
 
 /// How long a prompt may take: PBKDF2, Argon2id and the founding come in between.
 const PROMPT_WITHIN: Duration = Duration::from_secs(60);
-
-const PASSWORD: &str = "correct horse battery";
-const PASSPHRASE: &str = "a passphrase for this box";
-
-/// An appliance without a machine: a folder, and the process that serves it.
-struct Box {
-    dir: tempfile::TempDir,
-    kmip: SocketAddr,
-    web: SocketAddr,
-    cluster: SocketAddr,
-    serve: Option<Child>,
-}
-
-impl Drop for Box {
-    fn drop(&mut self) {
-        if let Some(mut serve) = self.serve.take() {
-            drop(serve.kill());
-            drop(serve.wait());
-        }
-    }
-}
-
-fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// Answers every question as PID 1 would answer one about the state of the machine.
-fn answer_for_pid_1(socket: UnixListener) {
-    std::thread::spawn(move || {
-        for stream in socket.incoming() {
-            let mut stream = stream.unwrap();
-            let mut question = String::new();
-            BufReader::new(&stream).read_line(&mut question).unwrap();
-            // Who asked may be gone.
-            drop(stream.write_all(b"{\"lockdown\":\"a word of PID 1\"}\n"));
-        }
-    });
-}
-
-impl Box {
-    fn new() -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        // Those that PID 1 makes.
-        for folder in ["data", "settings", "sockets"] {
-            fs::create_dir(dir.path().join(folder))?;
-        }
-        answer_for_pid_1(UnixListener::bind(dir.path().join("init.sock"))?);
-        Ok(Self {
-            dir,
-            kmip: free_port()?,
-            web: free_port()?,
-            cluster: free_port()?,
-            serve: None,
-        })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn start(&mut self, setup: Option<&str>) -> Result<()> {
-        let mut serve = Command::new(strongroom()?);
-        serve.arg("serve").arg("--dir").arg(self.path("data"));
-        serve.arg("--sockets").arg(self.path("sockets"));
-        serve.arg("--console-uid").arg("901");
-        serve
-            .arg("--network")
-            .arg(self.path("settings/network.json"));
-        if let Some(text) = setup {
-            fs::write(self.path("setup"), text)?;
-            serve.arg("--setup").arg(self.path("setup"));
-        }
-        let said = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("said"))?;
-        self.serve = Some(serve.stdin(Stdio::null()).stderr(said).spawn()?);
-        Ok(())
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(self.path("said")).unwrap_or_default()
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        let mut serve = self.serve.take().context("it runs")?;
-        serve.kill()?;
-        serve.wait()?;
-        Ok(())
-    }
-
-    /// The addresses, as lines of a set-up file.
-    fn addresses(&self) -> String {
-        format!(
-            "kmip.listen = {}\nweb.listen = {}\ncluster.listen = {}\n",
-            self.kmip, self.web, self.cluster
-        )
-    }
-}
 
 /// The console on a terminal of its own.
 struct Terminal {
@@ -135,7 +34,7 @@ impl Drop for Terminal {
 }
 
 impl Terminal {
-    fn open(of: &Box) -> Result<Self> {
+    fn open(of: &Standalone) -> Result<Self> {
         // So tall that no answer waits for a key.
         let size = Winsize {
             ws_row: 1000,
@@ -237,7 +136,7 @@ const ASKED: [&str; 16] = [
 
 #[test]
 fn the_dialogue_makes_an_appliance_that_serves() -> Result<()> {
-    let mut appliance = Box::new()?;
+    let mut appliance = Standalone::new()?;
     appliance.start(None)?;
     let mut terminal = Terminal::open(&appliance)?;
     let said = dialogue(&mut terminal, &appliance);
@@ -294,7 +193,7 @@ impl Terminal {
 }
 
 /// Everything that an operator does wrong on the way, and then right.
-fn dialogue(terminal: &mut Terminal, appliance: &Box) -> Result<()> {
+fn dialogue(terminal: &mut Terminal, appliance: &Standalone) -> Result<()> {
     terminal.answer("hostname", "-no-")?;
     terminal.answer("hostname", "?")?;
     let help = terminal.answer("hostname", "wrong\x15kms1")?;
@@ -371,7 +270,7 @@ fn dialogue(terminal: &mut Terminal, appliance: &Box) -> Result<()> {
 /// A power cut before the operator's word starts over: nothing of the first try is left.
 #[test]
 fn an_unconfirmed_set_up_starts_over() -> Result<()> {
-    let mut appliance = Box::new()?;
+    let mut appliance = Standalone::new()?;
     appliance.start(None)?;
     let mut terminal = Terminal::open(&appliance)?;
     terminal.defaults_until("kmip.listen", &ASKED)?;
@@ -408,7 +307,7 @@ fn an_unconfirmed_set_up_starts_over() -> Result<()> {
 /// One file gives the same configuration as often as it is used, and comes back without secrets.
 #[test]
 fn one_file_sets_up_two_alike() -> Result<()> {
-    let mut first = Box::new()?;
+    let mut first = Standalone::new()?;
     let secrets = format!("admin.password = {PASSWORD}\nrecovery.passphrase = {PASSPHRASE}\n");
     let plain = format!(
         "# strongroom setup 1\nhostname = kms1\ndomain = example.org\neth0.ipv4 = off\n{}\
@@ -416,7 +315,7 @@ fn one_file_sets_up_two_alike() -> Result<()> {
         first.addresses()
     );
     let mut configs = Vec::new();
-    let (mut second, mut third) = (Box::new()?, Box::new()?);
+    let (mut second, mut third) = (Standalone::new()?, Standalone::new()?);
     for appliance in [&mut first, &mut second, &mut third] {
         // The third is set up by what the second printed, and the secrets.
         let text = match configs.get(1) {
@@ -451,11 +350,11 @@ fn one_file_sets_up_two_alike() -> Result<()> {
 
 #[test]
 fn a_bad_file_is_refused_with_its_lines() -> Result<()> {
-    let mut appliance = Box::new()?;
+    let mut appliance = Standalone::new()?;
     appliance.start(Some(
         "# strongroom setup 1\nhostname = -\nunlock = perhaps\n",
     ))?;
-    let status = appliance.serve.as_mut().unwrap().wait()?;
+    let status = appliance.wait()?;
     let said = appliance.said();
     ensure!(!status.success(), "it was taken: {said}");
     for place in ["line 2, hostname", "line 3, unlock"] {

@@ -1,5 +1,5 @@
-//! The terminal of the console. It is raw, so that nothing is echoed that must not be, and Ctrl-C is
-//! a key like any other.
+//! The terminal of the console. It is raw, so that nothing is echoed that must not be, and Ctrl-C
+//! is a key like any other.
 
 use crate::cli::assist::{self, Completion};
 use crate::cli::editor::{Editor, Step};
