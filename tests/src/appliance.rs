@@ -75,6 +75,8 @@ pub struct Appliance {
     folder: TempDir,
     image: PathBuf,
     setup: Option<String>,
+    second_card: Option<Nic>,
+    clock: Option<String>,
     machine: Option<Machine>,
     /// When it was switched on last.
     on_since: Instant,
@@ -101,6 +103,8 @@ impl Appliance {
             folder: TempDir::with_prefix("appliance-")?,
             image,
             setup: None,
+            second_card: None,
+            clock: None,
             machine: None,
             on_since: Instant::now(),
         })
@@ -109,6 +113,16 @@ impl Appliance {
     /// From now on the firmware hands over this set-up file.
     pub fn hand_over(&mut self, setup: impl Into<String>) {
         self.setup = Some(setup.into());
+    }
+
+    /// From now on it has a second network card.
+    pub fn plug_in(&mut self, card: Nic) {
+        self.second_card = Some(card);
+    }
+
+    /// From now on its clock says that it is this time in UTC when it is switched on.
+    pub fn begin_at(&mut self, clock: impl Into<String>) {
+        self.clock = Some(clock.into());
     }
 
     /// The disk: what differs from the image.
@@ -146,6 +160,12 @@ impl Appliance {
             .memory_mib(MEMORY_MIB)
             .disk(disk)
             .nic(nic);
+        if let Some(card) = &self.second_card {
+            machine = machine.nic(card.clone());
+        }
+        if let Some(clock) = &self.clock {
+            machine = machine.clock(clock);
+        }
         if let Some(setup) = &self.setup {
             machine = machine.entry_text(SETUP_ENTRY, setup.clone());
         }
