@@ -160,19 +160,22 @@ fn copies_are_seen_and_what_is_not_modelled_is_refused() {
     assert!(refusal.contains("hard link"), "{refusal}");
 }
 
+/// Lines that are acknowledged in each round at least.
+const LINES_MIN: usize = 15;
+
 /// Runs an appending mode for a while, kills and cuts it: the lines acknowledged and those there.
 fn append_round(mode: &str, seed: u64) -> (Vec<String>, Vec<String>) {
     let bench = Bench::new();
     let mut child = bench.start(mode, &[]);
-    std::thread::sleep(Duration::from_millis(30 + seed * 7 % 50));
-    child.kill().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut said = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
+    // However slow the machine is, it has to have said something.
+    for _ in 0..LINES_MIN {
+        output.read_line(&mut said).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(seed * 7 % 50));
+    child.kill().unwrap();
+    output.read_to_string(&mut said).unwrap();
     child.wait().unwrap();
     bench.cut(seed).unwrap();
     let complete = |text: &str| {
