@@ -242,7 +242,7 @@ pub(crate) const SERVICES: &[Service] = &[
             reach(
                 "/run/strongroom",
                 Access::Read,
-                "the set-up file, where there is one; resolv.conf of /etc points here",
+                "the set-up file, what time servers did; resolv.conf of /etc points here",
             ),
             reach("/run/strongroom/control", Access::Own, "its control socket"),
             reach(

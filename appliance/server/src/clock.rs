@@ -90,12 +90,17 @@ impl Anchor {
     }
 }
 
+/// Tests that turn the clock of their process do so one at a time.
+#[cfg(test)]
+pub(crate) static TURNING: Mutex<()> = Mutex::new(());
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_jump_is_not_followed_and_shown() {
+        let _alone = TURNING.lock();
         let before = now().0;
         turn(10 * 365 * 86_400_000);
         let after = now().0;

@@ -17,6 +17,8 @@ pub struct Layout {
     root: PathBuf,
     /// Folder of the Unix sockets; the node's own folder when there is no other.
     sockets: Option<PathBuf>,
+    /// What the process that sets the clock says of it; none where there is no such process.
+    time_status: Option<PathBuf>,
 }
 
 impl Layout {
@@ -25,7 +27,19 @@ impl Layout {
         Self {
             root: root.into(),
             sockets: None,
+            time_status: None,
         }
+    }
+
+    /// The same on a machine with a process that sets the clock and says so in this file.
+    pub(crate) fn with_time_status(mut self, file: impl Into<PathBuf>) -> Self {
+        self.time_status = Some(file.into());
+        self
+    }
+
+    /// The file in which the process that sets the clock says what it did.
+    pub(crate) fn time_status(&self) -> Option<&Path> {
+        self.time_status.as_deref()
     }
 
     /// The same with the Unix sockets in a folder of their own, so that who may reach them need not

@@ -86,7 +86,12 @@ pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot:
         tokio::spawn(rotate(engine(), colleagues())),
         tokio::spawn(duty(engine(), colleagues())),
         tokio::spawn(membership::run(engine(), colleagues())),
-        tokio::spawn(timekeeping::run(engine(), colleagues(), settled)),
+        tokio::spawn(timekeeping::run(
+            engine(),
+            colleagues(),
+            tools.layout.clone(),
+            settled,
+        )),
         tokio::spawn(presence::announce(
             engine(),
             tools.address.clone(),

@@ -8,9 +8,12 @@
 
 use crate::clock;
 use crate::engine::Engine;
+use crate::layout::Layout;
 use crate::member::colleagues::Colleagues;
 use crate::member::messages::{Answer, Question};
 use domain::NodeId;
+use network::status::TimeStatus;
+use network::time::judge::PANIC_MICROSECONDS;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -33,6 +36,12 @@ const ASK_SELDOM: Duration = Duration::from_secs(1);
 /// How often the clocks are compared later.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether time servers have set the clock.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How far they may have set it, in milliseconds: what `strongroom-time` takes from them.
+const SERVERS_MS_MAX: i64 = PANIC_MICROSECONDS / 1_000;
+
 /// What an operator is told of a node that is alone after its start.
 const NOT_COMPARED: &str = "not compared with another member's yet; until one answers, dates are \
     judged by the time of the last record; check the network between the nodes";
@@ -47,7 +56,12 @@ struct Reading {
 }
 
 /// Compares at the start, says so through `settled`, and goes on comparing.
-pub(super) async fn run(engine: Arc<Engine>, colleagues: Colleagues, settled: watch::Sender<bool>) {
+pub(super) async fn run(
+    engine: Arc<Engine>,
+    colleagues: Colleagues,
+    layout: Layout,
+    settled: watch::Sender<bool>,
+) {
     let begun = Instant::now();
     loop {
         if let Some(ahead) = compare(&colleagues).await {
@@ -71,12 +85,39 @@ pub(super) async fn run(engine: Arc<Engine>, colleagues: Colleagues, settled: wa
     }
     engine.trust_clock();
     settled.send_replace(true);
-    let mut ticks = super::ticks(COMPARE_INTERVAL);
+    let mut ticks = super::ticks(LOOK_INTERVAL);
+    let (mut has_followed, mut compared) = (false, None::<Instant>);
     loop {
         ticks.tick().await;
-        let ahead = compare(&colleagues).await.unwrap_or(0);
-        engine.soundness().set_fault("clock", complaint(ahead));
+        if !has_followed && colleagues.voters().is_empty() && follow_servers(&layout) {
+            (has_followed, compared) = (true, None);
+        }
+        if compared.is_none_or(|at| at.elapsed() >= COMPARE_INTERVAL) {
+            let ahead = compare(&colleagues).await.unwrap_or(0);
+            engine.soundness().set_fault("clock", complaint(ahead));
+            compared = Some(Instant::now());
+        }
     }
+}
+
+/// Goes with the time servers that have set the machine's clock, which they do once after boot and
+/// by a quarter of an hour at most; says whether they have. A node that is alone would have
+/// believed the same clock, had it started a moment later. One with others goes by theirs.
+fn follow_servers(layout: &Layout) -> bool {
+    let Some(jump) = clock::jump() else {
+        return false;
+    };
+    let status = layout.time_status().map(std::fs::read);
+    let Some(Ok(bytes)) = status else {
+        return false;
+    };
+    let status = serde_json::from_slice::<TimeStatus>(&bytes).unwrap_or_default();
+    if !status.synchronised || !status.stepped || jump.abs() > SERVERS_MS_MAX {
+        return false;
+    }
+    clock::step(jump);
+    tracing::warn!("time servers have set the clock by {jump} ms; this is followed once");
+    true
 }
 
 /// What an operator should know of the clock of this machine.
@@ -161,10 +202,52 @@ fn earlier_middle(mut values: Vec<i64>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn reading(ahead: i64, compared: bool) -> Reading {
         Reading { ahead, compared }
+    }
+
+    /// What `strongroom-time` says, in its own form.
+    fn said(synchronised: bool, stepped: bool) -> Vec<u8> {
+        let status = TimeStatus {
+            synchronised,
+            stepped,
+            ..TimeStatus::default()
+        };
+        serde_json::to_vec(&status).unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_servers_have_set_is_followed_and_no_other() {
+        let _alone = clock::TURNING.lock();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("time.json");
+        let layout = Layout::new(folder.path()).with_time_status(&file);
+        let before = clock::now().0;
+        clock::turn(SERVERS_MS_MAX - 10_000);
+        assert!(!follow_servers(&layout), "there is no file");
+        for (text, why) in [
+            (said(false, true), "the servers are not followed"),
+            (said(true, false), "they have not set the clock"),
+            (b"{".to_vec(), "it is damaged"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert!(!follow_servers(&layout), "{why}");
+        }
+        std::fs::write(&file, said(true, true)).unwrap();
+        clock::turn(SERVERS_MS_MAX + 10_000);
+        assert!(!follow_servers(&layout), "no server may set it so far");
+        clock::turn(SERVERS_MS_MAX - 10_000);
+        assert!(clock::jump().is_some());
+        assert!(follow_servers(&layout));
+        assert_eq!(clock::jump(), None);
+        assert!(clock::now().0 - before > SERVERS_MS_MAX - 20_000);
+        // Back to where other tests expect it.
+        clock::turn(0);
+        clock::step(-(SERVERS_MS_MAX - 10_000));
+        assert_eq!(clock::jump(), None);
     }
 
     #[test]

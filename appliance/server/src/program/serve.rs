@@ -41,7 +41,15 @@ struct Appliance<'a> {
 
 impl<'a> Appliance<'a> {
     fn new(options: &'a Serve) -> Self {
-        let layout = Layout::new(&options.dir).with_sockets(&options.sockets);
+        let mut layout = Layout::new(&options.dir).with_sockets(&options.sockets);
+        // PID 1 gives the folders of network and time beside each other.
+        let beside = options
+            .network
+            .as_deref()
+            .and_then(|file| file.parent()?.parent());
+        if let Some(folder) = beside {
+            layout = layout.with_time_status(folder.join("time/time.json"));
+        }
         let place = PlaceInNetwork::new(layout.clone(), options.network.clone());
         Self {
             options,
