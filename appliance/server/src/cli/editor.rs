@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 pub(crate) const LINE_BYTES_MAX: usize = 2048;
 
 /// What came of a key.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Show this; it may be nothing.
     Show(Zeroizing<String>),

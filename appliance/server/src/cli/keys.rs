@@ -33,7 +33,7 @@ pub(crate) enum Key {
 }
 
 /// Takes keys out of a row of bytes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Keys {
     /// Bytes of a character that is not whole yet.
     partial: Zeroizing<Vec<u8>>,

@@ -114,7 +114,8 @@ impl Terminal {
             let key = key(&mut self.input, &mut self.keys)?;
             let step = editor.press(key, None);
             match step {
-                Step::Show(_) if echo == Echo::Hidden => {}
+                // Ctrl-L would show all of it again.
+                Step::Show(_) | Step::Redraw if echo == Echo::Hidden => {}
                 step => {
                     if let Some(end) = self.go_on(prompt, &editor, &step)? {
                         return Ok(end.typed(editor));
