@@ -8,7 +8,10 @@
     reason = "a test that fails has to say how"
 )]
 
+use std::cell::RefCell;
+use std::io::Write as _;
 use std::process::Command;
+use std::sync::Once;
 use std::time::Instant;
 use tests::storm::chronicle::Figures;
 use tests::storm::run::{Setting, run};
@@ -37,6 +40,27 @@ fn runs_alone(setting: fn(u64) -> Setting, again: fn(u64) -> String) -> bool {
     true
 }
 
+thread_local! {
+    /// How to repeat what this thread is at.
+    static RUNNING: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Notes what a thread is at. An assertion of a library can end the whole process (a second panic
+/// while the first one clears up), so the seed is named where the panic begins.
+fn note_running(again: String) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // Not by `println!`, which a test captures, and loses when the process ends.
+            let named = RUNNING.with_borrow(|again| writeln!(std::io::stderr(), "in {again}:"));
+            drop(named);
+            before(panic);
+        }));
+    });
+    RUNNING.set(again);
+}
+
 /// Runs the seeds on as many threads as there are processors, each seed on one.
 fn run_all(
     seeds: std::ops::Range<u64>,
@@ -49,6 +73,7 @@ fn run_all(
         move || {
             let (mut figures, mut failures) = (Figures::default(), Vec::new());
             for seed in seeds {
+                note_running(again(seed));
                 let run = run(setting(seed));
                 figures.add(&run.figures);
                 failures.extend(run.demand(&again(seed)).err().map(|e| e.to_string()));

@@ -5,7 +5,7 @@ use crate::peers::{Answerer, BoxFuture, Caller, Lane};
 use crate::types::{Member, TypeConfig};
 use crate::wire::{self, Reply, Request};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
-use openraft::{Snapshot, SnapshotMeta, Vote};
+use openraft::{LogId, Snapshot, SnapshotMeta, Vote};
 use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,12 +191,37 @@ impl Node {
             tracing::warn!("fetching the state up to {meta}: {fault}");
             fault.to_string()
         })?;
+        self.drop_conflicting_tail(vote, meta.last_log_id).await?;
         let snapshot = Box::new(Cursor::new(description));
         let installed = self
             .raft
             .install_full_snapshot(vote, Snapshot { meta, snapshot });
         let response = installed.await.map_err(|fatal| fatal.to_string())?;
         Ok(response.vote)
+    }
+
+    /// Takes away the entries of this node's log that stand where the snapshot of the leader ends
+    /// and are not the leader's, before openraft looks at them.
+    ///
+    /// Openraft would take away everything that it does not know to be committed, and after a
+    /// restart it knows that of nothing that the machine had not applied: entries that this node
+    /// had confirmed, and even memberships that others had built upon, which its own assertion
+    /// calls impossible. An empty append of the leader that ends where the snapshot does takes
+    /// away exactly what Raft allows (Ongaro 2014, figure 3.1, AppendEntries, step 3).
+    async fn drop_conflicting_tail(
+        &self,
+        vote: Vote<u64>,
+        last: Option<LogId<u64>>,
+    ) -> Result<(), String> {
+        let check = AppendEntriesRequest {
+            vote,
+            prev_log_id: last,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        // Whichever answer: a vote that is too old is refused at the installation too.
+        let answered = self.raft.append_entries(check).await;
+        answered.map(drop).map_err(|fatal| fatal.to_string())
     }
 }
 

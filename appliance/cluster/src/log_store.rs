@@ -435,7 +435,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         Ok(done.map_err(fault)?)
     }
 
+    /// Openraft asks for this beside the installation of a snapshot, not behind it. A crash between
+    /// the two would leave a log whose beginning is gone and a machine that needs it, so entries
+    /// go only when the durable pointer to the snapshot covers them.
     async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {
+        if !self.standing.snapshot_covers(log_id.index).await {
+            let message = format!("entries up to {log_id} are needed: no snapshot holds them");
+            return Err(StorageIOError::write_logs(AnyError::error(message)).into());
+        }
         let hard = {
             let mut tail = self.tail.lock();
             if tail.hard.purged.is_some_and(|purged| purged >= log_id) {

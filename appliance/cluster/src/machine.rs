@@ -132,6 +132,7 @@ impl<M: Machine> MachineAdapter<M> {
         let (applied, membership) = snapshot.as_ref().map_or_else(Default::default, |s| {
             (s.meta.last_log_id, s.meta.last_membership.clone())
         });
+        standing.snapshot_stored(applied.map(|id| id.index));
         let position = Position {
             applied,
             membership,
@@ -216,10 +217,18 @@ impl<M: Machine> MachineAdapter<M> {
         Ok(())
     }
 
-    fn store(position: &mut Position, stored: StoredSnapshot) -> Result<(), StorageError<u64>> {
-        let written = position.file.write(&stored);
-        written.map_err(|e| StorageIOError::write_snapshot(None, AnyError::new(&e)))?;
+    fn store(
+        &self,
+        position: &mut Position,
+        stored: StoredSnapshot,
+    ) -> Result<(), StorageError<u64>> {
+        if let Err(e) = position.file.write(&stored) {
+            self.standing.machine_broke();
+            return Err(StorageIOError::write_snapshot(None, AnyError::new(&e)).into());
+        }
+        let covered = stored.meta.last_log_id.map(|id| id.index);
         position.snapshot = Some(stored);
+        self.standing.snapshot_stored(covered);
         Ok(())
     }
 
@@ -254,7 +263,8 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineAdapter<M> {
             let log_id = entry.log_id;
             {
                 let _turn = self.turn.lock();
-                self.apply_entry(entry)?;
+                self.apply_entry(entry)
+                    .inspect_err(|_| self.standing.machine_broke())?;
                 self.position.lock().applied = Some(log_id);
             }
             self.standing.applied(log_id);
@@ -287,7 +297,7 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineAdapter<M> {
             position.applied = meta.last_log_id;
             position.membership = meta.last_membership.clone();
             let (meta, description) = (meta.clone(), description.clone());
-            Self::store(&mut position, StoredSnapshot { meta, description })?;
+            self.store(&mut position, StoredSnapshot { meta, description })?;
         }
         let installed = self.machine.install(description).await;
         installed.map_err(|e| fault(AnyError::error(e)))?;
@@ -342,7 +352,7 @@ impl<M: Machine> RaftSnapshotBuilder<TypeConfig> for MachineAdapter<M> {
                 meta: meta.clone(),
                 description: description.clone(),
             };
-            Self::store(&mut position, stored)?;
+            self.store(&mut position, stored)?;
         }
         Ok(Snapshot {
             meta,

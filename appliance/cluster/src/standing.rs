@@ -28,6 +28,14 @@ pub(crate) struct Applied {
     pub(crate) reign: Reign,
 }
 
+/// How far the durable pointer to the snapshot reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Pointer {
+    index: Option<u64>,
+    /// The machine failed, and the pointer moves no more.
+    broken: bool,
+}
+
 /// Facts about this member, each behind a lock of its own.
 #[derive(Debug)]
 pub(crate) struct Standing {
@@ -39,6 +47,7 @@ pub(crate) struct Standing {
     /// This node is the only voter and has applied an entry of its own reign: nobody else can have
     /// committed anything, so a read needs no round.
     undisputed: AtomicBool,
+    pointer: Gauge<Pointer>,
 }
 
 /// Membership entries, as far as they tell whether this node decides alone.
@@ -57,7 +66,29 @@ impl Standing {
             followers: Mutex::default(),
             voters: Mutex::default(),
             undisputed: AtomicBool::new(false),
+            pointer: Gauge::default(),
         })
+    }
+
+    /// The durable pointer names a snapshot of everything up to an index.
+    pub(crate) fn snapshot_stored(&self, index: Option<u64>) {
+        let before = self.pointer.get();
+        let index = index.max(before.index);
+        self.pointer.replace(Pointer { index, ..before });
+    }
+
+    /// The machine failed: no snapshot will be stored any more.
+    pub(crate) fn machine_broke(&self) {
+        let before = self.pointer.get();
+        let broken = true;
+        self.pointer.replace(Pointer { broken, ..before });
+    }
+
+    /// Waits until the durable pointer covers an entry; false when it never will.
+    pub(crate) async fn snapshot_covers(&self, index: u64) -> bool {
+        let covers = |pointer: &Pointer| pointer.index >= Some(index);
+        let reached = |pointer: &Pointer| covers(pointer) || pointer.broken;
+        covers(&self.pointer.wait_for(reached).await)
     }
 
     /// The last applied entry, now and as it goes on.

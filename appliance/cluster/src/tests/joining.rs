@@ -130,3 +130,40 @@ async fn a_node_that_lags_is_not_promoted() {
         "{fault}"
     );
 }
+
+/// The one that comes back had led, wrote entries that nobody else got, and knows after its restart
+/// of no entry that it is committed.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_takes_the_place_of_a_tail_that_nobody_else_has() {
+    let mut world = World::of(3).await;
+    world.propose(1, "early").await;
+    world.settle().await;
+    world.isolate(1, true);
+    let mut alone = tokio::task::JoinSet::new();
+    for n in 0..40u8 {
+        let cluster = world.running[&1].clone();
+        alone.spawn(async move { cluster.propose(plain([1, n])).await });
+        pause(5).await;
+    }
+    let tail = world.running[&1].status().last_entry;
+    world.stop(1).await;
+    alone.join_all().await;
+    let leader = world.leader().await;
+    world.propose(leader, "late").await;
+    for node in [2, 3] {
+        world.running[&node].forget_entries().await.unwrap();
+    }
+    let purged = world.running[&leader].status().purged_entry;
+    assert!(purged.is_some() && purged < tail, "{purged:?} {tail:?}");
+    world.heal();
+    world.start(1).await;
+    assert_eq!(world.running[&1].status().last_entry, tail);
+    assert_eq!(world.running[&1].status().applied_entry, None);
+    *world.machines[&1].fetch_is_quick.lock() = true;
+    world.propose(1, "again").await;
+    world.settle().await;
+    let all: Vec<_> = ["early", "late", "again"]
+        .map(|c| c.as_bytes().to_vec())
+        .into();
+    assert_eq!(world.machines[&1].commands(), all);
+}

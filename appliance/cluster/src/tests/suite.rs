@@ -25,8 +25,10 @@ impl StoreBuilder<TypeConfig, LogStore, MachineAdapter<Recorder>, TempDir> for B
         let log = LogStore::open(&disk, dir.path(), standing.clone(), &end, inline);
         let log = log.map_err(fault)?;
         let (path, machine) = (dir.path().join("snapshot"), Arc::new(Recorder::default()));
-        let adapter = MachineAdapter::open(&StdDisk, &path, machine, standing, inline);
+        let adapter = MachineAdapter::open(&StdDisk, &path, machine, standing.clone(), inline);
         let adapter = adapter.map_err(fault)?;
+        // The suite purges without snapshots.
+        standing.snapshot_stored(Some(u64::MAX));
         Ok((dir, log, adapter))
     }
 }
