@@ -149,6 +149,7 @@ impl Site {
             dir: self.dir(),
             kmip: nowhere,
             web: nowhere,
+            ssh: nowhere,
             out,
             err,
         };
@@ -165,6 +166,7 @@ pub struct Node {
     dir: PathBuf,
     kmip: SocketAddr,
     web: SocketAddr,
+    ssh: SocketAddr,
     out: PathBuf,
     err: PathBuf,
 }
@@ -178,6 +180,11 @@ impl Node {
     /// Where it serves `/health` and `/metrics`.
     pub fn web(&self) -> SocketAddr {
         self.web
+    }
+
+    /// Where administrators reach it by SSH.
+    pub fn ssh(&self) -> SocketAddr {
+        self.ssh
     }
 
     /// Its folder.
@@ -207,7 +214,7 @@ impl Node {
             let said = String::from_utf8_lossy(said.get(said_before..).unwrap_or_default());
             let ready = said.lines().find(|line| line.starts_with("READY "));
             if let Some(line) = ready.filter(|_| said.ends_with('\n')) {
-                (self.kmip, self.web) = addresses(line)?;
+                [self.kmip, self.web, self.ssh] = addresses(line)?;
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
@@ -382,18 +389,21 @@ impl Drop for Node {
     }
 }
 
-/// Reads `READY kmip=127.0.0.1:PORT web=https://127.0.0.1:PORT dir=DIR`.
-fn addresses(line: &str) -> Result<(SocketAddr, SocketAddr)> {
+/// Reads `READY kmip=127.0.0.1:PORT web=https://127.0.0.1:PORT ssh=127.0.0.1:PORT dir=DIR`.
+fn addresses(line: &str) -> Result<[SocketAddr; 3]> {
     let field = |name: &str| {
         let found = line.split(' ').find_map(|word| word.strip_prefix(name));
         found.with_context(|| format!("no {name} in: {line}"))
     };
-    let kmip = field("kmip=")?
-        .parse()
-        .with_context(|| format!("kmip= of: {line}"))?;
-    let web = field("web=https://")?
-        .parse()
-        .with_context(|| format!("web= of: {line}"))?;
+    let address = |name: &str| -> Result<SocketAddr> {
+        let text = field(name)?;
+        text.parse().with_context(|| format!("{name} of: {line}"))
+    };
+    let all = [
+        address("kmip=")?,
+        address("web=https://")?,
+        address("ssh=")?,
+    ];
     field("dir=")?;
-    Ok((kmip, web))
+    Ok(all)
 }

@@ -4,114 +4,37 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
 use anyhow::{Context, Result, ensure};
-use nix::pty::{Winsize, openpty};
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::fs;
+use std::process::Command;
 use tests::client::{Client, Identity};
 use tests::node::strongroom;
 use tests::standalone::{PASSPHRASE, PASSWORD, Standalone};
+use tests::terminal::Terminal;
 
-/// How long a prompt may take: PBKDF2, Argon2id and the founding come in between.
-const PROMPT_WITHIN: Duration = Duration::from_secs(60);
-
-/// The console on a terminal of its own.
-struct Terminal {
-    child: Child,
-    keys: File,
-    bytes: Receiver<Vec<u8>>,
-    seen: String,
-    read_to: usize,
+/// The console of an appliance, on a terminal of its own.
+fn console(of: &Standalone) -> Result<Terminal> {
+    Terminal::open(console_of(of)?)
 }
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+fn console_of(of: &Standalone) -> Result<Command> {
+    let mut console = Command::new(strongroom()?);
+    console
+        .args(["console", "--sockets"])
+        .arg(of.path("sockets"))
+        .arg("--init")
+        .arg(of.path("init.sock"));
+    Ok(console)
 }
 
-impl Terminal {
-    fn open(of: &Standalone) -> Result<Self> {
-        // So tall that no answer waits for a key.
-        let size = Winsize {
-            ws_row: 1000,
-            ws_col: 100,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(Some(&size), None)?;
-        let end = || -> Result<Stdio> { Ok(Stdio::from(pty.slave.try_clone()?)) };
-        let child = Command::new(strongroom()?)
-            .arg("console")
-            .arg("--sockets")
-            .arg(of.path("sockets"))
-            .arg("--init")
-            .arg(of.path("init.sock"))
-            .stdin(end()?)
-            .stdout(end()?)
-            .stderr(end()?)
-            .spawn()?;
-        let keys = File::from(pty.master);
-        let mut screen = keys.try_clone()?;
-        let (sender, bytes) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = screen.read(&mut buffer) {
-                if sender.send(buffer[..length].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self {
-            child,
-            keys,
-            bytes,
-            seen: String::new(),
-            read_to: 0,
-        })
-    }
-
-    /// Waits for a text; gives what stood before it since the last one.
-    fn expect(&mut self, text: &str) -> Result<String> {
-        let deadline = Instant::now() + PROMPT_WITHIN;
-        loop {
-            let new = &self.seen[self.read_to..];
-            if let Some(at) = new.find(text) {
-                let before = new[..at].to_owned();
-                self.read_to += at + text.len();
-                return Ok(before);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let bytes = self.bytes.recv_timeout(left);
-            let bytes = bytes.with_context(|| format!("no {text:?} in:\n{}", self.seen))?;
-            self.seen.push_str(&String::from_utf8_lossy(&bytes));
+/// Takes the default of every prompt up to the one of an item, which it leaves open.
+fn defaults_until(terminal: &mut Terminal, id: &str, ids: &[&str]) -> Result<()> {
+    for other in ids {
+        if *other == id {
+            return Ok(());
         }
+        terminal.answer(other, "")?;
     }
-
-    fn send(&mut self, text: &str) -> Result<()> {
-        Ok(self.keys.write_all(text.as_bytes())?)
-    }
-
-    /// Answers the prompt of an item.
-    fn answer(&mut self, id: &str, text: &str) -> Result<String> {
-        let before = self.expect(&format!("[{id}]"))?;
-        self.send(&format!("{text}\r"))?;
-        Ok(before)
-    }
-
-    /// Takes the default of every prompt up to the one of an item, which it leaves open.
-    fn defaults_until(&mut self, id: &str, ids: &[&str]) -> Result<()> {
-        for other in ids {
-            if *other == id {
-                return Ok(());
-            }
-            self.answer(other, "")?;
-        }
-        anyhow::bail!("{id} is no item")
-    }
+    anyhow::bail!("{id} is no item")
 }
 
 /// What a box without a network of its own is asked, in this order.
@@ -138,7 +61,7 @@ const ASKED: [&str; 16] = [
 fn the_dialogue_makes_an_appliance_that_serves() -> Result<()> {
     let mut appliance = Standalone::new()?;
     appliance.start(None)?;
-    let mut terminal = Terminal::open(&appliance)?;
+    let mut terminal = console(&appliance)?;
     let said = dialogue(&mut terminal, &appliance);
     said.with_context(|| format!("serve said:\n{}", appliance.said()))?;
     // An administrator makes a client, whose key is shown once and kept nowhere.
@@ -183,14 +106,6 @@ fn sign_in(terminal: &mut Terminal) -> Result<()> {
     // Ctrl-L shows a line again; this one it must not.
     terminal.answer("password", &format!("{PASSWORD}\x0c"))?;
     Ok(())
-}
-
-impl Terminal {
-    /// Types a command at the prompt.
-    fn answer_prompt(&mut self, command: &str) -> Result<()> {
-        self.expect("strongroom>")?;
-        self.send(&format!("{command}\r"))
-    }
 }
 
 /// Everything that an operator does wrong on the way, and then right.
@@ -268,13 +183,24 @@ fn dialogue(terminal: &mut Terminal, appliance: &Standalone) -> Result<()> {
     Ok(())
 }
 
+/// A serial line knows no size, and there is somebody at it all the same.
+#[test]
+fn a_line_without_a_size_is_asked_too() -> Result<()> {
+    let mut appliance = Standalone::new()?;
+    appliance.start(None)?;
+    let mut terminal = Terminal::open_serial(console_of(&appliance)?)?;
+    terminal.answer("hostname", "kms1")?;
+    terminal.expect("[domain]")?;
+    Ok(())
+}
+
 /// A power cut before the operator's word starts over: nothing of the first try is left.
 #[test]
 fn an_unconfirmed_set_up_starts_over() -> Result<()> {
     let mut appliance = Standalone::new()?;
     appliance.start(None)?;
-    let mut terminal = Terminal::open(&appliance)?;
-    terminal.defaults_until("kmip.listen", &ASKED)?;
+    let mut terminal = console(&appliance)?;
+    defaults_until(&mut terminal, "kmip.listen", &ASKED)?;
     terminal.answer("kmip.listen", &appliance.kmip.to_string())?;
     terminal.answer("web.listen", &appliance.web.to_string())?;
     terminal.answer("cluster.listen", &appliance.cluster.to_string())?;
@@ -295,7 +221,7 @@ fn an_unconfirmed_set_up_starts_over() -> Result<()> {
     appliance.kill()?;
     drop(terminal);
     appliance.start(None)?;
-    let mut terminal = Terminal::open(&appliance)?;
+    let mut terminal = console(&appliance)?;
     terminal.expect("[hostname]")?;
     ensure!(
         !appliance.path("data/ca.pem").exists(),
@@ -324,7 +250,7 @@ fn one_file_sets_up_two_alike() -> Result<()> {
             None => format!("{plain}{secrets}"),
         };
         appliance.start(Some(&text))?;
-        let mut terminal = Terminal::open(appliance)?;
+        let mut terminal = console(appliance)?;
         terminal.answer("login", "admin")?;
         terminal.answer("password", PASSWORD)?;
         terminal.answer_prompt("show running-config")?;
@@ -345,6 +271,94 @@ fn one_file_sets_up_two_alike() -> Result<()> {
     }
     for line in plain.lines().chain(["# to be added: admin.password"]) {
         ensure!(configs[0].contains(line), "no {line:?} in {}", configs[0]);
+    }
+    Ok(())
+}
+
+/// What an administrator with few permissions meets, and what the one with all cannot do.
+#[test]
+fn a_second_administrator_does_what_is_permitted() -> Result<()> {
+    let mut appliance = Standalone::new()?;
+    let text = format!(
+        "# strongroom setup 1\nhostname = kms1\neth0.ipv4 = off\n{}\
+         admin.password = {PASSWORD}\nunlock = disk\nrecovery = passphrase\n\
+         recovery.passphrase = {PASSPHRASE}\n",
+        appliance.addresses()
+    );
+    appliance.start(Some(&text))?;
+    let mut terminal = console(&appliance)?;
+    let said = second_administrator(&mut terminal);
+    said.with_context(|| format!("serve said:\n{}", appliance.said()))?;
+    for secret in [PASSWORD, FIRST_OF_EVE, OWN_OF_EVE, TOO_EASY] {
+        ensure!(!terminal.seen.contains(secret), "a password was shown");
+    }
+    Ok(())
+}
+
+/// Passwords of the second administrator: the one that the first chose, the own one, and one that
+/// is long and the first that anybody would try.
+const FIRST_OF_EVE: &str = "seven lamps under water";
+const OWN_OF_EVE: &str = "green elephants eat no ledger";
+const TOO_EASY: &str = "password1234567";
+
+fn second_administrator(terminal: &mut Terminal) -> Result<()> {
+    let refused = |printed: &str, why: &str| -> Result<()> {
+        ensure!(printed.contains(why), "{why:?} is not in: {printed}");
+        Ok(())
+    };
+    terminal.signs_in("admin", PASSWORD)?;
+    terminal.expect("strongroom>")?;
+    for (password, why) in [(TOO_EASY, "too easily guessed"), (FIRST_OF_EVE, "")] {
+        terminal.send("admin add eve --permissions logging,serial\r")?;
+        terminal.types_new_password(password)?;
+        refused(&terminal.expect("strongroom>")?, why)?;
+    }
+    refused(&terminal.command("show admins")?, "logging, serial")?;
+    // Nobody else has high access: the first one cannot go, nor give it up.
+    let last = "one administrator with high-access and serial and with a password must be left";
+    refused(&terminal.command("admin remove admin")?, last)?;
+    refused(&terminal.command("admin permissions admin auditor")?, last)?;
+    terminal.send("logout\r")?;
+    // A password that another one knows lets its owner change it and nothing else.
+    terminal.signs_in("eve", FIRST_OF_EVE)?;
+    terminal.expect("The password must be changed first.")?;
+    terminal.types_new_password(FIRST_OF_EVE)?;
+    terminal.expect("was used before")?;
+    terminal.types_new_password(OWN_OF_EVE)?;
+    terminal.expect("The password is changed.")?;
+    terminal.expect("strongroom>")?;
+    for (command, permission) in [
+        ("client add array-7", "users (Users and groups)"),
+        ("key list", "keys (Keys and authorization policies)"),
+        ("epoch rotate", "advanced-security (Advanced security)"),
+        ("cluster scrub", "cluster (Cluster)"),
+        ("show admins", "high-access (High Access Administrator)"),
+        (
+            "admin remove admin",
+            "high-access (High Access Administrator)",
+        ),
+        ("halt", "services (Services)"),
+    ] {
+        let why = format!("this needs the permission {permission}");
+        refused(&terminal.command(command)?, &why)?;
+    }
+    terminal.send("logout\r")?;
+    // A wrong password costs a moment, and is in the log like every refusal.
+    terminal.signs_in("eve", FIRST_OF_EVE)?;
+    terminal.expect("do not belong together")?;
+    terminal.signs_in("eve", OWN_OF_EVE)?;
+    terminal.expect("strongroom>")?;
+    let log = terminal.command("log show --last 40")?;
+    for line in [
+        "operator admin (console) put administrator eve with a password",
+        "operator admin (console) was refused Remove Administrator: one administrator",
+        "operator eve (console) changed the password of administrator eve",
+        "operator eve (console) was refused Add Client: this needs the permission users",
+        "operator eve (console) was refused Begin Scrub: this needs the permission cluster",
+        "somebody at console was refused Sign In of eve: this name and this password",
+        "operator eve (console) asked Sign In",
+    ] {
+        refused(&log, line)?;
     }
     Ok(())
 }

@@ -3,7 +3,18 @@
 //! The log knows of a password only a commitment; the verifier itself lies sealed in the vault, so
 //! that an exported log gives nothing to guess at.
 
-use crate::Hash;
+mod needs;
+mod permissions;
+mod standing;
+
+pub use needs::Right;
+pub(crate) use needs::needed;
+pub(crate) use permissions::PERMISSIONS_FORMAT;
+pub use permissions::{PERMISSIONS, PRESETS, Permission, PermissionRow, Permissions, Preset};
+pub(crate) use standing::{check_ask, speaker};
+pub use standing::{permit_operator, permit_sign_in};
+
+use crate::{Hash, Time};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,6 +43,12 @@ pub struct Administrator {
     pub password: Option<Hash>,
     /// Lines of OpenSSH public keys.
     pub ssh_keys: Vec<String>,
+    /// What they may do.
+    pub permissions: Permissions,
+    /// Whether somebody else set the password.
+    pub must_change: bool,
+    /// When the password was set.
+    pub password_since: Time,
 }
 
 /// The canonical form of the line of an OpenSSH public key: type, key and comment with one space

@@ -2,10 +2,12 @@
 //!
 //! *Warning:* these types stand in the Raft log. A change of a field needs a default for old bytes.
 
+use crate::administrator::needed;
 use crate::member::{FIRST_FORMAT, first_format, is_first_format};
+use crate::setting;
 use crate::{Attribute, AttributeName, Candidate, ClusterId, Epoch, Fingerprint, Hash};
 use crate::{LifecycleState, MemberRole, Name, NodeId, ObjectType, OfflineGet, SettingValue, Time};
-use crate::{Uid, Value};
+use crate::{Permissions, Uid, Value};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -463,6 +465,43 @@ pub enum Ask {
         password: Option<Hash>,
         /// Lines of OpenSSH public keys in canonical form, at most 8.
         ssh_keys: Vec<String>,
+        /// What they may do; `None` keeps what they have, and gives the first one everything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permissions: Option<Permissions>,
+        /// Whether the password must be changed at the next sign-in.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        must_change: bool,
+    },
+    /// An administrator has another password. Only they ask it.
+    ChangePassword {
+        /// SHA-256(salt ‖ verifier).
+        password: Hash,
+    },
+    /// Gives an administrator a password that must be changed at the next sign-in. Operators only.
+    ResetPassword {
+        /// Whose.
+        name: Name,
+        /// SHA-256(salt ‖ verifier).
+        password: Hash,
+    },
+    /// Replaces the SSH keys of an administrator. Operators only; one's own, or with high access.
+    SetSshKeys {
+        /// Whose.
+        name: Name,
+        /// Lines of OpenSSH public keys in canonical form, at most 8.
+        ssh_keys: Vec<String>,
+    },
+    /// Settles what an administrator may do. Operators only.
+    SetPermissions {
+        /// Who.
+        name: Name,
+        /// All that they may do.
+        permissions: Permissions,
+    },
+    /// Takes an administrator away. Operators only.
+    RemoveAdministrator {
+        /// Who.
+        name: Name,
     },
 }
 
@@ -516,12 +555,17 @@ impl Ask {
             Self::SetOfflineGet { .. } => "Set Offline Get",
             Self::Configure { .. } => "Configure",
             Self::PutAdministrator { .. } => "Put Administrator",
+            Self::ChangePassword { .. } => "Change Password",
+            Self::ResetPassword { .. } => "Reset Password",
+            Self::SetSshKeys { .. } => "Set SSH Keys",
+            Self::SetPermissions { .. } => "Set Permissions",
+            Self::RemoveAdministrator { .. } => "Remove Administrator",
         }
     }
 
     /// The format that every member must understand before it may be asked. A new ask, and a field
     /// that an older program would overlook, has a higher one than those before it.
-    pub const fn format(&self) -> u32 {
+    pub fn format(&self) -> u32 {
         match self {
             Self::FoundCluster { .. }
             // It is how a member says that its program is newer.
@@ -569,8 +613,27 @@ impl Ask {
             | Self::ResolveDivergence { .. }
             | Self::RecordRepair { .. }
             | Self::SetOfflineGet { .. } => 2,
-            Self::Configure { .. } | Self::PutAdministrator { .. } => 3,
+            Self::Configure { values, .. } => {
+                let rows = values.iter().filter_map(|value| setting::find(&value.id));
+                rows.map(|row| row.format).fold(3, u32::max)
+            }
+            Self::PutAdministrator {
+                permissions: None,
+                must_change: false,
+                ..
+            } => 3,
+            Self::PutAdministrator { .. }
+            | Self::ChangePassword { .. }
+            | Self::ResetPassword { .. }
+            | Self::SetSshKeys { .. }
+            | Self::SetPermissions { .. }
+            | Self::RemoveAdministrator { .. } => 4,
         }
+    }
+
+    /// What it needs of the administrator of a name who asks it.
+    pub fn needs(&self, speaker: &Name) -> Permissions {
+        needed(self, speaker)
     }
 
     /// The object it is about, when the ask names one.

@@ -11,6 +11,7 @@
 //! Node and their like), Apply Schedule when nothing is due, and any command that was carried out
 //! before ([`Facts::once`]; `admit` does not see that and may refuse what `decide` lets pass).
 
+mod administrators;
 mod attributes;
 mod cluster;
 mod integrity;
@@ -21,6 +22,7 @@ mod settings;
 
 pub use objects::SCHEDULED_PER_COMMAND_MAX;
 
+use crate::administrator::check_ask;
 use crate::object::value_bytes;
 use crate::permission::{Who, identify};
 use crate::{Actor, Ask, Attribute, AttributeName, Command, Denial, Event, Facts, State, Time};
@@ -109,6 +111,7 @@ fn plan(state: &State, actor: &Actor, ask: &Ask, now: Time) -> Result<Plan, Deni
         return Err(Denial::OutOfOrder { reason });
     }
     let who = identify(state, actor, now)?;
+    check_ask(state, actor, ask, now)?;
     check_understood(state, ask)?;
     if matches!(who, Who::User(_)) && state.divergence().is_some() {
         return Err(Denial::Diverged);

@@ -1,6 +1,6 @@
 //! Why a rule said no. A denial is audited like a success and answered, it is never a fault.
 
-use crate::{AttributeName, Epoch, LifecycleState, NodeId, OfflineGet};
+use crate::{AttributeName, Epoch, LifecycleState, NodeId, OfflineGet, Permission};
 use alloc::string::String;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,26 @@ pub enum Denial {
         /// For how long it may be served.
         limit: OfflineGet,
     },
+    /// The administrator may not do this.
+    PermissionMissing {
+        /// The first permission that is missing.
+        permission: Permission,
+    },
+    /// The administrator does nothing but change the password.
+    PasswordMustChange,
+    /// There is no such administrator.
+    UnknownAdministrator,
+    /// Nobody would be left who can sign in at the serial console and has high access.
+    LastAdministrator,
+    /// Name and password do not belong together.
+    SignInWrong,
+    /// Too many tries with a wrong password.
+    SignInPaused {
+        /// Seconds until the next one counts.
+        seconds: u64,
+        /// True when this is a lock, not the pause that grows with each wrong try.
+        locked: bool,
+    },
 }
 
 impl core::error::Error for Denial {}
@@ -181,6 +201,39 @@ impl fmt::Display for Denial {
                 f,
                 "no quorum has answered for {age_seconds} s; without one this is served: {limit}"
             ),
+            _ => self.fmt_sign_in(f),
+        }
+    }
+}
+
+impl Denial {
+    /// The ones about administrators.
+    fn fmt_sign_in(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PermissionMissing { permission } => write!(
+                f,
+                "this needs the permission {} ({})",
+                permission.id(),
+                permission.title()
+            ),
+            Self::PasswordMustChange => {
+                f.write_str("the password must be changed first; the command is password")
+            }
+            Self::UnknownAdministrator => f.write_str("there is no such administrator"),
+            Self::LastAdministrator => f.write_str(
+                "one administrator with high-access and serial and with a password must be left",
+            ),
+            Self::SignInWrong => f.write_str("this name and this password do not belong together"),
+            Self::SignInPaused { seconds, locked } => {
+                let why = if *locked {
+                    "this account is locked here"
+                } else {
+                    "too many wrong passwords"
+                };
+                write!(f, "{why}; try again in {seconds} s")
+            }
+            // All others are told by the caller.
+            _ => Ok(()),
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::member::{first_format, is_first_format};
 use crate::{Actor, Attribute, AttributeName, Candidate, ClusterId, Command, Denial, Epoch};
 use crate::{Fingerprint, Hash, Instance, KeyPolicy, LifecycleState, Material, MemberRole};
-use crate::{Membership, Name, NodeId, ObjectType, OfflineGet, Stale, Time, Uid};
+use crate::{Membership, Name, NodeId, ObjectType, OfflineGet, Permissions, Stale, Time, Uid};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -430,6 +430,40 @@ pub enum Event {
         password: Option<Hash>,
         /// Lines of OpenSSH public keys.
         ssh_keys: Vec<String>,
+        /// What they may do; none in records before format 4, when that was everything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permissions: Option<Permissions>,
+        /// Whether the password must be changed at the next sign-in.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        must_change: bool,
+    },
+    /// An administrator has another password.
+    PasswordChanged {
+        /// Whose.
+        name: Name,
+        /// SHA-256(salt ‖ verifier).
+        password: Hash,
+        /// Whether it must be changed at the next sign-in: somebody else set it.
+        must_change: bool,
+    },
+    /// An administrator signs in with other SSH keys.
+    SshKeysSet {
+        /// Whose.
+        name: Name,
+        /// Lines of OpenSSH public keys.
+        ssh_keys: Vec<String>,
+    },
+    /// An administrator may do other things.
+    PermissionsSet {
+        /// Who.
+        name: Name,
+        /// All that they may do.
+        permissions: Permissions,
+    },
+    /// An administrator is one no more.
+    AdministratorRemoved {
+        /// Who.
+        name: Name,
     },
     /// A rule said no to a command.
     Refused {

@@ -5,8 +5,9 @@
 //! locate and read it, role Manage may also change it. To everybody else it does not exist (ABUSE
 //! A8): the answer is the same as for an identifier that was never given out, and only the log
 //! knows the difference. Operators see objects and their attributes, never material, and change
-//! none.
+//! none; what else an administrator may is said in `administrator`.
 
+use crate::administrator::{Right, permit_operator, speaker};
 use crate::object::{Object, UserIndex};
 use crate::{Actor, Denial, Fingerprint, GroupRole, Name, Read, State, Time, Uid};
 
@@ -63,7 +64,7 @@ pub(crate) fn identify(state: &State, actor: &Actor, now: Time) -> Result<Who, D
                 .map(Who::User)
                 .ok_or(Denial::UnknownUser)
         }
-        Actor::Operator { .. } => Ok(Who::Staff),
+        Actor::Operator { name, door } => speaker(state, name, *door).map(|_| Who::Staff),
         Actor::Node(node) if state.cluster().is_none() || state.member(*node).is_some() => {
             Ok(Who::Staff)
         }
@@ -116,9 +117,10 @@ pub(crate) fn find<'a>(
 /// a state is the client's affair, KMIP 1.4 §3.22), and attributes of destroyed objects too.
 ///
 /// # Errors
-/// [`Denial::UnknownUser`], [`Denial::CertificateNotAccepted`], [`Denial::NotFound`]; for material
-/// [`Denial::NotPermitted`] to operators, [`Denial::Destroyed`], [`Denial::NotExtractable`] and
-/// [`Denial::Sensitive`] (KMIP 1.4 §3.48, §3.50: it would have to be wrapped).
+/// [`Denial::UnknownUser`], [`Denial::CertificateNotAccepted`], [`Denial::NotFound`], those of
+/// [`permit_operator`]; for material [`Denial::NotPermitted`] to operators, [`Denial::Destroyed`],
+/// [`Denial::NotExtractable`] and [`Denial::Sensitive`] (KMIP 1.4 §3.48, §3.50: it would have to be
+/// wrapped).
 pub fn permit<'a>(
     state: &'a State,
     actor: &Actor,
@@ -128,9 +130,13 @@ pub fn permit<'a>(
 ) -> Result<&'a Object, Denial> {
     let object = match (identify(state, actor, now)?, read) {
         (Who::User(user), _) => find(state, user, uid)?.0,
-        (Who::Staff, Read::Attributes | Read::AttributeList) => state
-            .object(uid)
-            .ok_or(Denial::NotFound { forbidden: false })?,
+        (Who::Staff, Read::Attributes | Read::AttributeList) => {
+            if let Actor::Operator { .. } = actor {
+                permit_operator(state, actor, Right::SeeKeys, now)?;
+            }
+            let object = state.object(uid);
+            object.ok_or(Denial::NotFound { forbidden: false })?
+        }
         (Who::Staff, Read::Material) => return Err(Denial::NotPermitted),
     };
     if read == Read::Material {
@@ -154,7 +160,13 @@ pub fn may_see(state: &State, actor: &Actor, object: &Object) -> bool {
         Actor::User { name, .. } => state
             .user_index(name)
             .is_some_and(|user| reach(state, user, object).is_some()),
-        Actor::Operator { .. } => true,
+        Actor::Operator { name, door } => match speaker(state, name, *door) {
+            Ok(Some((_, administrator))) => Right::SeeKeys
+                .needs()
+                .without(administrator.permissions)
+                .is_empty(),
+            who => who.is_ok(),
+        },
         Actor::Node(node) => state.member(*node).is_some(),
         Actor::Unknown { .. } => false,
     }

@@ -2,19 +2,22 @@
 //!
 //! A row is a prompt of the first-run dialogue, a key of the set-up file, a line of `show
 //! running-config` and an event of the log, all under the same id. [`TABLE`] has them in the order
-//! in which the dialogue asks. Values are texts in one canonical form each, so that equal settings
-//! are equal texts and two nodes that were set up from one file have the same configuration.
+//! in which the dialogue asks ([`Setting::is_asked`]). Values are texts in one canonical form each,
+//! so that equal settings are equal texts and two nodes that were set up from one file have the
+//! same configuration.
 //!
 //! What is here knows texts only. Whether a time zone exists, or an address is free, shows on the
 //! machine.
 //!
 //! *Warning:* members of different versions must decide alike. A new row, a new choice or another
-//! canonical form needs a higher format of the ask that names it ([`crate::Ask::format`]).
+//! canonical form needs a higher format of the ask that names it ([`Setting::format`]).
 
 mod canonical;
 #[cfg(test)]
 mod tests;
 
+use crate::Permission;
+use crate::administrator::PERMISSIONS_FORMAT;
 use alloc::format;
 use alloc::string::String;
 use canonical::{Network, fits_network};
@@ -45,7 +48,22 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// Whose it is.
     pub scope: Scope,
+    /// What an administrator needs to change it.
+    pub permission: Permission,
+    /// The format of records that brought it.
+    pub format: u32,
 }
+
+impl Setting {
+    /// Whether the first-run dialogue asks for it. What came later has a default that serves, and
+    /// a dialogue that grows is not read; the set-up file takes every setting.
+    pub const fn is_asked(&self) -> bool {
+        self.format == FIRST_FORMAT
+    }
+}
+
+/// The format that brought the first settings.
+const FIRST_FORMAT: u32 = 3;
 
 /// Whose a setting is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +103,8 @@ pub enum Kind {
     Listener,
     /// Common name of a certificate authority; may be empty.
     CommonName,
+    /// A whole number between two others, both included, without leading zeros.
+    Number(u32, u32),
 }
 
 /// A setting and what it is to be.
@@ -98,7 +118,7 @@ pub struct SettingValue {
     pub value: String,
 }
 
-/// Every setting, in the order in which the first-run dialogue asks.
+/// Every setting, in the order in which the first-run dialogue asks for those that it asks for.
 pub const TABLE: &[Setting] = &[
     Setting {
         id: "hostname",
@@ -109,6 +129,8 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::HostLabel,
         default: Some("strongroom"),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     },
     Setting {
         id: "domain",
@@ -118,6 +140,8 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::DnsSuffix,
         default: Some(""),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     },
     ipv4("eth0.ipv4", "dhcp"),
     address4("eth0.address"),
@@ -142,6 +166,8 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::Choice(&["eth0", "eth1"]),
         default: Some("eth0"),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     },
     Setting {
         id: "dns",
@@ -152,6 +178,8 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::Resolvers,
         default: Some(""),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     },
     Setting {
         id: "timezone",
@@ -161,6 +189,8 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::TimeZone,
         default: Some("UTC"),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     },
     Setting {
         id: "ntp",
@@ -171,6 +201,8 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::TimeServers,
         default: Some(""),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     },
     Setting {
         id: "approved",
@@ -180,6 +212,8 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::Choice(&["yes", "no"]),
         default: Some("no"),
         scope: Scope::Cluster,
+        permission: Permission::AdvancedSecurity,
+        format: FIRST_FORMAT,
     },
     listener("kmip.listen", "KMIP listens on", "0.0.0.0:5696"),
     listener("web.listen", "Web and REST listen on", "0.0.0.0:9443"),
@@ -193,8 +227,69 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::CommonName,
         default: Some(""),
         scope: Scope::Cluster,
+        permission: Permission::CertificateAuthorities,
+        format: FIRST_FORMAT,
     },
+    password(
+        "password.length",
+        "Fewest characters of a password",
+        "Passwords of administrators have so many characters at least. Length counts for more\n\
+         than special signs.\n\
+         8 to 128",
+        Kind::Number(8, 128),
+        "12",
+    ),
+    password(
+        "password.strength",
+        "Strength of a password",
+        "What a password of an administrator must reach on the scale of zxcvbn, which tries\n\
+         words, names, dates and patterns as somebody who guesses would: 3 withstands 10^8\n\
+         guesses, 4 withstands 10^10.\n\
+         0 to 4",
+        Kind::Number(0, 4),
+        "3",
+    ),
+    password(
+        "password.history",
+        "Earlier passwords that are not taken again",
+        "An administrator's new password is none of so many earlier ones, nor the present one.\n\
+         0 to 24",
+        Kind::Number(0, PASSWORD_HISTORY_MAX),
+        "5",
+    ),
+    password(
+        "password.age",
+        "Days until a password must be changed",
+        "After so many days an administrator changes the password before anything else. 0 is\n\
+         never, as NIST SP 800-63B advises.\n\
+         0 to 3650",
+        Kind::Number(0, 3_650),
+        "0",
+    ),
 ];
+
+/// Most earlier passwords that are kept to compare with: each costs a try of Argon2id when a
+/// password is changed, 0.2 s.
+pub const PASSWORD_HISTORY_MAX: u32 = 24;
+
+const fn password(
+    id: &'static str,
+    title: &'static str,
+    help: &'static str,
+    kind: Kind,
+    default: &'static str,
+) -> Setting {
+    Setting {
+        id,
+        title,
+        help,
+        kind,
+        default: Some(default),
+        scope: Scope::Cluster,
+        permission: Permission::AdvancedSecurity,
+        format: PERMISSIONS_FORMAT,
+    }
+}
 
 const fn ipv4(id: &'static str, default: &'static str) -> Setting {
     Setting {
@@ -206,6 +301,8 @@ const fn ipv4(id: &'static str, default: &'static str) -> Setting {
         kind: Kind::Choice(&["dhcp", "static", "off"]),
         default: Some(default),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     }
 }
 
@@ -218,6 +315,8 @@ const fn address4(id: &'static str) -> Setting {
         kind: Kind::Interface4,
         default: None,
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     }
 }
 
@@ -230,6 +329,8 @@ const fn gateway4(id: &'static str) -> Setting {
         kind: Kind::Gateway4,
         default: Some(""),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     }
 }
 
@@ -242,6 +343,8 @@ const fn vlan(id: &'static str) -> Setting {
         kind: Kind::Vlan,
         default: Some(""),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     }
 }
 
@@ -255,6 +358,8 @@ const fn ipv6(id: &'static str) -> Setting {
         kind: Kind::Choice(&["off", "auto", "static"]),
         default: Some("off"),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     }
 }
 
@@ -267,6 +372,8 @@ const fn address6(id: &'static str) -> Setting {
         kind: Kind::Interface6,
         default: None,
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     }
 }
 
@@ -279,6 +386,8 @@ const fn gateway6(id: &'static str) -> Setting {
         kind: Kind::Gateway6,
         default: Some(""),
         scope: Scope::Node,
+        permission: Permission::Network,
+        format: FIRST_FORMAT,
     }
 }
 
@@ -291,6 +400,8 @@ const fn listener(id: &'static str, title: &'static str, default: &'static str) 
         kind: Kind::Listener,
         default: Some(default),
         scope: Scope::Node,
+        permission: Permission::Services,
+        format: FIRST_FORMAT,
     }
 }
 

@@ -4,6 +4,7 @@
 //! decided, cannot fail and looks at nothing else; so two nodes that took the same records are in
 //! the same state, and [`State::digest`] shows it (law 6).
 
+mod administrators;
 mod digest;
 mod evolve;
 mod integrity;

@@ -3,7 +3,7 @@
 
 use crate::attribute::{shape, tag};
 use crate::{Access, AccessRecord, Actor, Attribute, AttributeName, Cause, Door, Event, Instance};
-use crate::{ObjectType, Record, Stale, Tag, Value, algorithm};
+use crate::{ObjectType, Permissions, Record, Stale, Tag, Value, algorithm};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -88,6 +88,10 @@ impl View {
             | Event::DivergenceResolved { .. }
             | Event::OfflineGetSet { .. }
             | Event::AdministratorPut { .. }
+            | Event::PasswordChanged { .. }
+            | Event::SshKeysSet { .. }
+            | Event::PermissionsSet { .. }
+            | Event::AdministratorRemoved { .. }
             | Event::Refused { .. } => Self::Audit,
         }
     }
@@ -359,7 +363,7 @@ fn happened_to_user(event: &Event) -> Option<String> {
     })
 }
 
-/// What happened to the settings and to those who may change them.
+/// What happened to the settings.
 fn happened_to_appliance(event: &Event) -> Option<String> {
     Some(match event {
         Event::SettingChanged { node, id, value } => {
@@ -368,20 +372,53 @@ fn happened_to_appliance(event: &Event) -> Option<String> {
                 .unwrap_or_default();
             format!("set {}{whose} to \"{}\"", shown(id), shown(value))
         }
+        _ => return happened_to_administrator(event),
+    })
+}
+
+/// What happened to those who may change the settings.
+fn happened_to_administrator(event: &Event) -> Option<String> {
+    Some(match event {
         Event::AdministratorPut {
             name,
             password,
             ssh_keys,
+            permissions,
+            ..
         } => {
             let password = match password {
                 Some(_) => "a password",
                 None => "no password",
             };
             let keys = counted(ssh_keys.len(), "SSH key");
-            format!("put administrator {name} with {password} and {keys}")
+            let may = permissions.map(allowed).unwrap_or_default();
+            format!("put administrator {name} with {password} and {keys}{may}")
         }
+        Event::PasswordChanged {
+            name, must_change, ..
+        } => {
+            let how = if *must_change { "reset" } else { "changed" };
+            format!("{how} the password of administrator {name}")
+        }
+        Event::SshKeysSet { name, ssh_keys } => {
+            let keys = counted(ssh_keys.len(), "SSH key");
+            format!("set {keys} of administrator {name}")
+        }
+        Event::PermissionsSet { name, permissions } => {
+            let may = allowed(*permissions);
+            format!("set the permissions of administrator {name}{may}")
+        }
+        Event::AdministratorRemoved { name } => format!("removed administrator {name}"),
         _ => return None,
     })
+}
+
+fn allowed(permissions: Permissions) -> String {
+    match permissions {
+        Permissions::ALL_OF_FORMAT_4 => ": everything".to_string(),
+        Permissions::NONE => ": nothing".to_string(),
+        some => format!(": {some}"),
+    }
 }
 
 fn happened_to_object(event: &Event) -> String {

@@ -179,6 +179,24 @@ fn later_fields_have_their_golden_forms() {
         "later-ask-start-node-format",
         &command(started, Facts::default()),
     );
+    let permissions = Some(Permissions::parse("key-officer, serial").unwrap());
+    let put = Event::AdministratorPut {
+        name: name("eve"),
+        password: Some(hash(11)),
+        ssh_keys: vec![],
+        permissions,
+        must_change: true,
+    };
+    check("later-administrator-put-permissions", &record(put, None));
+    let put = Ask::PutAdministrator {
+        name: name("eve"),
+        password: Some(hash(11)),
+        ssh_keys: vec![],
+        permissions,
+        must_change: true,
+    };
+    let put = command(put, Facts::default());
+    check("later-ask-put-administrator-permissions", &put);
     let facts = Facts {
         uid: Some(uid(1)),
         material: Some(material()),
@@ -208,7 +226,7 @@ fn later_fields_have_their_golden_forms() {
 }
 
 /// Golden files of the test above.
-const LATER_FORMS: usize = 9;
+const LATER_FORMS: usize = 11;
 
 #[test]
 fn no_golden_file_is_left_over() {
@@ -299,6 +317,14 @@ fn every_record_has_one_line_for_people() {
     let told = [
         "alice set eth0.address of node 1 to \"192.0.2.10/24\"",
         "alice put administrator root with a password and 1 SSH key",
+    ];
+    assert_eq!(lines, told);
+    let lines: Vec<String> = administrator_events().iter().map(line).collect();
+    let told = [
+        "alice reset the password of administrator eve",
+        "alice set 1 SSH key of administrator eve",
+        "alice set the permissions of administrator eve: logging, web",
+        "alice removed administrator eve",
     ];
     assert_eq!(lines, told);
     for access in accesses() {

@@ -225,9 +225,44 @@ fn rows(uid: Uid) -> Vec<(Ask, &'static str)> {
                 name: name("root"),
                 password: Some(hash(1)),
                 ssh_keys: vec![],
+                permissions: None,
+                must_change: false,
             },
             "ppppcc++u",
         ),
+    ]
+    .into_iter()
+    .chain(administrator_rows())
+    .collect()
+}
+
+/// Asks about administrators: `root`, who is the operator here, and `eve`.
+fn administrator_rows() -> Vec<(Ask, &'static str)> {
+    let operators = "ppppcc+pu";
+    vec![
+        (Ask::ChangePassword { password: hash(7) }, operators),
+        (
+            Ask::ResetPassword {
+                name: name("eve"),
+                password: hash(7),
+            },
+            operators,
+        ),
+        (
+            Ask::SetSshKeys {
+                name: name("eve"),
+                ssh_keys: vec![SSH_KEY.to_string()],
+            },
+            operators,
+        ),
+        (
+            Ask::SetPermissions {
+                name: name("eve"),
+                permissions: Permissions::NONE,
+            },
+            operators,
+        ),
+        (Ask::RemoveAdministrator { name: name("eve") }, operators),
     ]
 }
 
@@ -368,9 +403,6 @@ fn salvage(uid: Uid, state: LifecycleState, attributes: Vec<Attribute>) -> Ask {
 
 /// Brings a world to where an ask about membership or agreement is in order.
 fn prepare_cluster(world: &mut World, ask: &Ask) {
-    if number(ask) < 26 {
-        return;
-    }
     world.join(2, MemberRole::Voter);
     match ask {
         Ask::RequestJoin { ticket, .. } => {
@@ -405,7 +437,15 @@ fn prepare_cluster(world: &mut World, ask: &Ask) {
 
 /// Brings a world to where an ask about epochs and slots is in order.
 fn prepare(world: &mut World, ask: &Ask) {
-    prepare_cluster(world, ask);
+    match number(ask) {
+        46.. => {
+            for who in ["root", "eve"] {
+                world.must(&local(), put_admin(who, Permissions::ALL_OF_FORMAT_4));
+            }
+        }
+        26.. => prepare_cluster(world, ask),
+        _ => {}
+    }
     let epoch = Epoch(1);
     let steps = match ask {
         Ask::ConfirmReseal { .. } => 1,
@@ -486,6 +526,11 @@ fn number(ask: &Ask) -> usize {
         Ask::SetOfflineGet { .. } => 43,
         Ask::Configure { .. } => 44,
         Ask::PutAdministrator { .. } => 45,
+        Ask::ChangePassword { .. } => 46,
+        Ask::ResetPassword { .. } => 47,
+        Ask::SetSshKeys { .. } => 48,
+        Ask::SetPermissions { .. } => 49,
+        Ask::RemoveAdministrator { .. } => 50,
     }
 }
 
@@ -497,7 +542,7 @@ fn every_ask_by_everybody() {
     covered.push(0); // FoundCluster is below: it needs another world.
     covered.sort_unstable();
     covered.dedup();
-    assert_eq!(covered, (0..46).collect::<Vec<_>>());
+    assert_eq!(covered, (0..51).collect::<Vec<_>>());
 
     for (ask, row) in rows {
         let happened: String = ACTORS
@@ -676,28 +721,35 @@ fn certificates_end_with_their_date_and_with_their_user() {
     );
 }
 
-/// Who signs in and what listens is decided by people at the machine.
+/// While there is no administrator, people at the machine alone decide; later, whoever has the
+/// permission, wherever they came in.
 #[test]
-fn settings_and_administrators_are_taken_at_two_doors_only() {
+fn the_first_administrator_is_made_at_two_doors_only() {
     let administrator = Ask::PutAdministrator {
         name: name("root"),
-        password: None,
+        password: Some(hash(1)),
         ssh_keys: vec![],
+        permissions: None,
+        must_change: false,
     };
-    for (door, granted) in [
+    let doors = [
         (Door::Kmip, false),
         (Door::Socket, true),
         (Door::Console, true),
         (Door::Ssh, false),
         (Door::Web, false),
         (Door::Scheduler, false),
-    ] {
+    ];
+    for (door, granted) in doors {
         for ask in [configure(NODE), administrator.clone()] {
             let mut world = World::new();
-            let name = "root".to_string();
-            let events = world.ask(&Actor::Operator { name, door }, ask);
-            let expected = (!granted).then_some(&Denial::NotPermitted);
+            let events = world.ask(&admin("root", door), ask.clone());
+            let expected = (!granted).then_some(&Denial::UnknownAdministrator);
             assert_eq!(denial(&events), expected, "{door:?}");
+            world.must(&local(), administrator.clone());
+            let events = world.ask(&admin("root", door), ask);
+            let people = granted || matches!(door, Door::Ssh | Door::Web);
+            assert_eq!(denial(&events).is_none(), people, "{door:?}");
         }
     }
 }

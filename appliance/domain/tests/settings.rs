@@ -206,8 +206,20 @@ fn the_digest_holds_every_setting_and_every_administrator() {
         name: world::name(name),
         password,
         ssh_keys: ssh_keys.iter().map(ToString::to_string).collect(),
+        permissions: None,
+        must_change: false,
+    };
+    let flagged = |permissions, must_change| Event::AdministratorPut {
+        name: world::name("root"),
+        password: None,
+        ssh_keys: vec![],
+        permissions: Some(permissions),
+        must_change,
     };
     let events = [
+        flagged(Permissions::NONE, false),
+        flagged(Permissions::NONE, true),
+        flagged(Permissions::parse("web").unwrap(), false),
         changed(None, "hostname", "a"),
         changed(Some(NodeId(0)), "hostname", "a"),
         changed(Some(NODE), "hostname", "a"),
@@ -243,6 +255,8 @@ fn an_administrator_signs_in_as_last_put() {
         name: root.clone(),
         password: password.map(hash),
         ssh_keys: keys.iter().map(ToString::to_string).collect(),
+        permissions: None,
+        must_change: false,
     };
     assert_eq!(world.state.administrators().count(), 0);
     world.must(&Actor::Node(NODE), put(Some(1), &[SSH_KEY]));
@@ -275,6 +289,8 @@ fn an_administrator_signs_in_as_last_put() {
             name: name(&format!("a{n}")),
             password: None,
             ssh_keys: vec![],
+            permissions: Some(Permissions::NONE),
+            must_change: false,
         };
         world.must(&operator(), ask);
     }
@@ -282,6 +298,8 @@ fn an_administrator_signs_in_as_last_put() {
         name: name("one-too-many"),
         password: None,
         ssh_keys: vec![],
+        permissions: Some(Permissions::NONE),
+        must_change: false,
     };
     let events = world.ask(&operator(), ask);
     assert_eq!(said(&events), "limit reached: 1000 administrators");
@@ -313,4 +331,12 @@ fn no_member_of_format_2_is_asked() {
         };
         assert_eq!(denial(&events), (format == 2).then_some(&older));
     }
+    // Nor one of format 3 for what came with format 4.
+    let events = world.ask(&operator(), configure(NODE, &[("password.age", "90")]));
+    let older = Denial::NeedsNewerMembers {
+        needs: 4,
+        node: NODE,
+        has: 3,
+    };
+    assert_eq!(denial(&events), Some(&older));
 }

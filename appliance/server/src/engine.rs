@@ -651,6 +651,20 @@ impl Engine {
         })
     }
 
+    /// Whether an operator may have something done that is no ask, or that prepares one. It is
+    /// judged by what this node knows: the console must work when no quorum answers.
+    pub fn permit_operator(&self, actor: &Actor, right: domain::Right) -> Result<(), Refusal> {
+        let now = self.now();
+        let permitted = {
+            let state = self.machine.state();
+            domain::permit_operator(&state, actor, right, now)
+        };
+        match permitted {
+            Ok(()) => Ok(()),
+            Err(denial) => Err(self.deny(actor, right.name(), None, denial)?),
+        }
+    }
+
     /// Records a question about the server itself.
     pub fn asked(&self, actor: &Actor, operation: &str) -> Result<Pending<()>, Refusal> {
         let access = Access::Asked {

@@ -163,6 +163,11 @@ impl Layout {
         self.root.join("clock-offset")
     }
 
+    /// The password of the first administrator of a `dev` node, until it is changed.
+    pub(crate) fn admin_password(&self) -> PathBuf {
+        self.root.join("admin-password")
+    }
+
     /// Certificate of the Local CA.
     pub fn ca_certificate(&self) -> PathBuf {
         self.root.join("ca.pem")

@@ -387,6 +387,10 @@ fn is_urgent(event: &Event) -> bool {
             | Event::LogExported { .. }
             | Event::NodeStopped { .. }
             | Event::AdministratorPut { .. }
+            | Event::PasswordChanged { .. }
+            | Event::SshKeysSet { .. }
+            | Event::PermissionsSet { .. }
+            | Event::AdministratorRemoved { .. }
             // Of the whole cluster: approved algorithms or not, the name of the CA.
             | Event::SettingChanged { node: None, .. }
     )

@@ -6,7 +6,7 @@
 //! doors. Going down is the reverse.
 
 use crate::access_log::AccessLog;
-use crate::doors::control::{Control, ControlDoor};
+use crate::doors::control::{Control, ControlDoor, Speakers};
 use crate::doors::kmip::{KmipDoor, UserField};
 use crate::doors::web::WebDoor;
 use crate::engine::{Engine, Parts};
@@ -23,6 +23,7 @@ use crate::member::place::Place;
 use crate::notary::Notary;
 use crate::projections::Projections;
 use crate::room::Room;
+use crate::sign_in::SignIn;
 use crate::tls;
 use anyhow::{Context, bail};
 use cluster::peers::{Listener, Net, PeerTls, Peers, TokioNet};
@@ -63,8 +64,10 @@ pub struct Settings {
     pub names: Vec<String>,
     /// Name of the Local CA that a founding makes; made from the cluster's identity if not given.
     pub ca_subject: Option<String>,
-    /// The user that the console runs as, where there is one.
+    /// The users that the console and the SSH door run as, where they are processes of their own.
     pub console: Option<u32>,
+    /// See `console`.
+    pub ssh: Option<u32>,
 }
 
 /// Addresses of the doors that clients use.
@@ -414,13 +417,22 @@ async fn open_doors(
         colleagues: parts.colleagues.clone(),
         layout: settings.layout.clone(),
         doors,
-        console: settings.console,
+        sign_in: SignIn::new(engine.clone()),
+        speakers: Speakers {
+            console: settings.console,
+            ssh: settings.ssh,
+        },
     });
     tokio::spawn(control.open(stop.clone())?);
     Ok(doors)
 }
 
-async fn listen(name: &str, option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Opens a port; the error says by which option another one is named.
+pub(crate) async fn listen(
+    name: &str,
+    option: &str,
+    address: SocketAddr,
+) -> anyhow::Result<TcpListener> {
     let opening = || format!("opening the {name} port at {address}");
     match TcpListener::bind(address).await {
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => anyhow::bail!(

@@ -1,10 +1,11 @@
 //! Decisions about the cluster itself: its nodes, users, epochs, slots and settings. Who belongs
 //! to it is decided in `membership`, whether the members agree in `integrity`.
 
+use super::administrators::administrators;
 use super::integrity::integrity;
 use super::membership::{check_format, membership};
 use super::objects::{apply_schedule, exists};
-use super::settings::{configure, put_administrator};
+use super::settings::configure;
 use crate::attribute::shape;
 use crate::state::{EpochPhase, Node};
 use crate::{Actor, Ask, Denial, Door, Epoch, Event, Hash, KeyPolicy, MemberPhase, Membership};
@@ -59,11 +60,12 @@ pub(super) fn administer(
         Ask::SetKeyPolicy { policy } => set_policy(state, policy)?,
         Ask::SetOfflineGet { group, limit } => set_offline_get(state, group.as_ref(), *limit)?,
         Ask::Configure { node, values } => return configure(state, *node, values),
-        Ask::PutAdministrator {
-            name,
-            password,
-            ssh_keys,
-        } => put_administrator(state, name, *password, ssh_keys)?,
+        Ask::PutAdministrator { .. }
+        | Ask::ChangePassword { .. }
+        | Ask::ResetPassword { .. }
+        | Ask::SetSshKeys { .. }
+        | Ask::SetPermissions { .. }
+        | Ask::RemoveAdministrator { .. } => administrators(state, actor, ask)?,
         Ask::ApplySchedule => return Ok(apply_schedule(state, now)),
         Ask::OpenEpoch { epoch, kek } => Some(open_epoch(state, *epoch, *kek)?),
         Ask::ConfirmReseal { node, epoch } => confirm_reseal(state, *node, *epoch)?,
@@ -134,15 +136,20 @@ const fn voice(ask: &Ask) -> Voice {
         | Ask::ForkLineage { .. }
         | Ask::Salvage { .. }
         | Ask::ResolveDivergence { .. }
-        | Ask::SetOfflineGet { .. } => Voice::Operator,
+        | Ask::SetOfflineGet { .. }
+        | Ask::ChangePassword { .. }
+        | Ask::ResetPassword { .. }
+        | Ask::SetSshKeys { .. }
+        | Ask::SetPermissions { .. }
+        | Ask::RemoveAdministrator { .. } => Voice::Operator,
         Ask::Rejoin { old, .. } => Voice::NodeFor(*old),
         Ask::RequestJoin { .. } | Ask::ConfirmMember { .. } => Voice::Node,
         _ => Voice::Staff,
     }
 }
 
-/// Whether an ask decides who may sign in and what listens: it is taken from people who are at the
-/// machine, because none of the other doors knows administrators with rights of their own.
+/// Whether an ask decides who may sign in and what listens: while a member knows no administrators
+/// with rights of their own, it is taken only from people who are at the machine.
 const fn needs_hands_on(ask: &Ask) -> bool {
     matches!(ask, Ask::Configure { .. } | Ask::PutAdministrator { .. })
 }
@@ -154,7 +161,7 @@ pub(super) fn check_voice(state: &State, actor: &Actor, ask: &Ask) -> Result<(),
         | (Actor::Operator { .. }, Voice::Node | Voice::NodeFor(_)) => false,
         (Actor::Node(speaker), Voice::About(subject)) => *speaker == subject,
         (Actor::Node(speaker), Voice::NodeFor(old)) => *speaker != old,
-        (Actor::Operator { door, .. }, _) if needs_hands_on(ask) => {
+        (Actor::Operator { door, .. }, _) if needs_hands_on(ask) && !state.knows_permissions() => {
             matches!(door, Door::Socket | Door::Console)
         }
         _ => true,

@@ -1,20 +1,17 @@
-//! Decisions about the settings of the appliance and about who administers it.
+//! Decisions about the settings of the appliance.
 
 use super::cluster::check_member;
-use crate::administrator::{SSH_KEYS_MAX, check_ssh_key};
 use crate::setting::{Scope, Setting, SettingValue, VALUE_BYTES_MAX, check_together, find};
-use crate::{Administrator, Denial, Event, Hash, Name, NodeId, State};
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::{Denial, Event, NodeId, State};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Settings in one ask: a whole set-up file with room to grow, and far below a Raft entry.
 const VALUES_MAX: usize = 64;
-/// Administrators of one cluster: more people than any site lets near its keys.
-const ADMINISTRATORS_MAX: usize = 1_000;
 
-fn invalid(reason: String) -> Denial {
+pub(super) fn invalid(reason: String) -> Denial {
     Denial::InvalidField { reason }
 }
 
@@ -73,46 +70,4 @@ fn check_canonical(setting: &Setting, value: &str) -> Result<(), Denial> {
     Err(invalid(format!(
         "{id}: \"{value}\" is written \"{canonical}\""
     )))
-}
-
-/// The event that follows; `None` when it is so already.
-pub(super) fn put_administrator(
-    state: &State,
-    name: &Name,
-    password: Option<Hash>,
-    ssh_keys: &[String],
-) -> Result<Option<Event>, Denial> {
-    if ssh_keys.len() > SSH_KEYS_MAX {
-        let limit = format!("{SSH_KEYS_MAX} SSH keys of one administrator");
-        return Err(Denial::LimitReached { limit });
-    }
-    let mut seen = BTreeSet::new();
-    for line in ssh_keys {
-        let canonical = check_ssh_key(line).map_err(invalid)?;
-        if canonical != *line {
-            return Err(invalid(format!("the SSH key is written \"{canonical}\"")));
-        }
-        // The comment does not make another key of it.
-        let key: Vec<&str> = line.split(' ').take(2).collect();
-        if !seen.insert(key) {
-            return Err(invalid("an SSH key is given twice".into()));
-        }
-    }
-    let administrator = Administrator {
-        password,
-        ssh_keys: ssh_keys.into(),
-    };
-    match state.administrator(name) {
-        Some(known) if *known == administrator => return Ok(None),
-        None if state.administrators().count() >= ADMINISTRATORS_MAX => {
-            let limit = format!("{ADMINISTRATORS_MAX} administrators");
-            return Err(Denial::LimitReached { limit });
-        }
-        _ => {}
-    }
-    Ok(Some(Event::AdministratorPut {
-        name: name.clone(),
-        password,
-        ssh_keys: ssh_keys.into(),
-    }))
 }

@@ -58,6 +58,7 @@ pub(super) fn check(kind: Kind, value: &str) -> Result<String, String> {
         ),
         Kind::Listener => listener(value),
         Kind::CommonName => common_name(value),
+        Kind::Number(min, max) => between(value, min, max),
     }
 }
 
@@ -75,7 +76,8 @@ const fn may_be_empty(kind: Kind) -> bool {
         | Kind::Interface4
         | Kind::Interface6
         | Kind::TimeZone
-        | Kind::Listener => false,
+        | Kind::Listener
+        | Kind::Number(..) => false,
     }
 }
 
@@ -450,4 +452,11 @@ fn common_name(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_string())
+}
+
+fn between(text: &str, min: u32, max: u32) -> Result<String, String> {
+    match number(text).map(u32::from) {
+        Some(number) if (min..=max).contains(&number) => Ok(number.to_string()),
+        _ => Err(format!("\"{text}\": enter a number from {min} to {max}")),
+    }
 }

@@ -200,6 +200,12 @@ impl State {
             for key in &administrator.ssh_keys {
                 canon.bytes(key.as_bytes());
             }
+            // Members of format 3 have none of it, and find the old digest until they are gone.
+            if self.knows_permissions() {
+                canon.bytes(&codec::to_vec(&administrator.permissions));
+                canon.option(administrator.must_change);
+                canon.time(administrator.password_since);
+            }
         }
     }
 

@@ -91,11 +91,13 @@ impl State {
                 None => self.offline_default = *limit,
             },
             Event::SettingChanged { node, id, value } => self.settings.put(*node, id, value),
-            Event::AdministratorPut {
-                name,
-                password,
-                ssh_keys,
-            } => self.put_administrator(name, *password, ssh_keys),
+            Event::AdministratorPut { .. }
+            | Event::PasswordChanged { .. }
+            | Event::SshKeysSet { .. }
+            | Event::PermissionsSet { .. }
+            | Event::AdministratorRemoved { .. } => {
+                return self.apply_to_administrators(event, time);
+            }
             Event::Refused { .. } => {}
             Event::ScrubBegun { .. }
             | Event::ScrubReported { .. }

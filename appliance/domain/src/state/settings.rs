@@ -1,8 +1,8 @@
-//! Settings of the nodes and of the cluster, and the administrators.
+//! Settings of the nodes and of the cluster.
 
 use super::State;
+use crate::NodeId;
 use crate::setting::{Scope, find};
-use crate::{Administrator, Hash, Name, NodeId};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
@@ -64,6 +64,13 @@ impl State {
             .or_else(|| find(id).and_then(|setting| setting.default))
     }
 
+    /// What holds for a setting of the cluster; `None` for one that each node has.
+    pub fn cluster_setting(&self, id: &str) -> Option<&str> {
+        let setting = find(id).filter(|setting| setting.scope == Scope::Cluster)?;
+        let set = self.settings.cluster.get(id).map(String::as_str);
+        set.or(setting.default)
+    }
+
     /// What was set for a node and for the cluster, by id.
     pub fn settings(&self, node: NodeId) -> impl Iterator<Item = (&str, &str)> + '_ {
         let own = self.settings.nodes.get(&node).into_iter().flatten();
@@ -72,28 +79,5 @@ impl State {
             .map(|(id, value)| (id.as_str(), value.as_str()))
             .collect();
         all.into_iter()
-    }
-
-    /// An administrator by name.
-    pub fn administrator(&self, name: &Name) -> Option<&Administrator> {
-        self.administrators.get(name)
-    }
-
-    /// All administrators, by name.
-    pub fn administrators(&self) -> impl Iterator<Item = (&Name, &Administrator)> + '_ {
-        self.administrators.iter()
-    }
-
-    pub(super) fn put_administrator(
-        &mut self,
-        name: &Name,
-        password: Option<Hash>,
-        ssh_keys: &[String],
-    ) {
-        let administrator = Administrator {
-            password,
-            ssh_keys: ssh_keys.into(),
-        };
-        self.administrators.insert(name.clone(), administrator);
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn any_user() -> impl Strategy<Value = Actor> {
 
 pub(crate) fn any_staff() -> impl Strategy<Value = Actor> {
     prop_oneof![
-        5 => Just(operator()),
+        4 => Just(local()),
+        2 => any_administrator(),
         5 => Just(Actor::Node(NODE)),
         2 => any_node().prop_map(Actor::Node),
         1 => Just(Actor::Unknown { source: "203.0.113.9:1".to_string() }),
@@ -273,9 +274,67 @@ fn any_appliance_ask() -> impl Strategy<Value = Ask> {
                 name,
                 password: password.map(hash),
                 ssh_keys: keys.iter().map(ToString::to_string).collect(),
+                permissions: None,
+                must_change: false,
             }
         }),
+        3 => any_administrator_ask(),
     ]
+}
+
+/// Names of administrators: those that commands may put, and one that never is there.
+const ADMINISTRATORS: [&str; 4] = ["root", "eve", "kim", "nobody"];
+
+/// Everything, nothing, and what lies between.
+fn any_permissions() -> impl Strategy<Value = Permissions> {
+    let some = prop::collection::vec(0..PERMISSIONS.len(), 0..30).prop_map(|picks| {
+        let all: Vec<_> = picks.iter().map(|at| PERMISSIONS[*at].permission).collect();
+        Permissions::of(&all)
+    });
+    let preset = (0..PRESETS.len()).prop_map(|at| PRESETS[at].permissions);
+    prop_oneof![
+        4 => Just(Permissions::ALL_OF_FORMAT_4),
+        2 => preset,
+        2 => some,
+        1 => Just(Permissions::NONE),
+    ]
+}
+
+/// Asks about administrators.
+pub(crate) fn any_administrator_ask() -> impl Strategy<Value = Ask> {
+    let who = || prop::sample::select(ADMINISTRATORS.to_vec()).prop_map(name);
+    let password = || (0u64..6).prop_map(hash);
+    let keys = prop::collection::vec(prop::sample::select(vec![SSH_KEY, "ssh-dss A"]), 0..2);
+    let keys = keys.prop_map(|keys| keys.iter().map(ToString::to_string).collect::<Vec<_>>());
+    prop_oneof![
+        4 => (who(), prop::option::weighted(0.9, password()), any_permissions(), any::<bool>())
+            .prop_map(|(name, password, permissions, must_change)| Ask::PutAdministrator {
+                name,
+                password,
+                ssh_keys: vec![],
+                permissions: Some(permissions),
+                must_change,
+            }),
+        3 => password().prop_map(|password| Ask::ChangePassword { password }),
+        1 => (who(), password())
+            .prop_map(|(name, password)| Ask::ResetPassword { name, password }),
+        1 => (who(), keys).prop_map(|(name, ssh_keys)| Ask::SetSshKeys { name, ssh_keys }),
+        2 => (who(), any_permissions())
+            .prop_map(|(name, permissions)| Ask::SetPermissions { name, permissions }),
+        2 => who().prop_map(|name| Ask::RemoveAdministrator { name }),
+    ]
+}
+
+/// Administrators at some door; not all of them are.
+pub(crate) fn any_administrator() -> impl Strategy<Value = Actor> {
+    let door = prop_oneof![
+        4 => Just(Door::Console),
+        2 => Just(Door::Ssh),
+        2 => Just(Door::Web),
+        1 => Just(Door::Socket),
+        1 => Just(Door::Kmip),
+    ];
+    (prop::sample::select(ADMINISTRATORS.to_vec()), door).prop_map(|(name, door)| admin(name, door))
 }
 
 /// Asks of the staff with those who may mostly ask them: an operator, or the node it is about.
@@ -294,7 +353,7 @@ pub(crate) fn said_by_staff(
             Ask::RequestJoin { .. } | Ask::Rejoin { .. } | Ask::ConfirmMember { .. } => {
                 Actor::Node(NODE)
             }
-            _ => operator(),
+            _ => local(),
         };
         (if how == 0 { staff } else { fitting }, ask)
     })
@@ -420,7 +479,7 @@ pub(crate) fn sensible(world: &World, pick: u16) -> (Actor, Ask) {
         let by_itself = |ask| (Actor::Node(node), ask);
         let by_another = |ask| (Actor::Node(speaker), ask);
         let role = member.role;
-        asks.push((operator(), Ask::RemoveNode { node }));
+        asks.push((local(), Ask::RemoveNode { node }));
         asks.push(by_another(Ask::ConfirmRemoved { node }));
         asks.push(by_another(Ask::ConfirmMember { node, role }));
         asks.push(by_another(Ask::Rejoin {
@@ -452,13 +511,13 @@ fn sensible_changes(world: &World, speaker: NodeId) -> Vec<(Actor, Ask)> {
     let ticket = hash(state.records());
     let mut asks = vec![
         (
-            operator(),
+            local(),
             Ask::IssueTicket {
                 ticket,
                 expires: Time(world.now.0 + 60_000),
             },
         ),
-        (operator(), aes256(&[])),
+        (local(), aes256(&[])),
         (user("alice"), aes256(&[])),
     ];
     for (ticket, _) in state
@@ -473,16 +532,16 @@ fn sensible_changes(world: &World, speaker: NodeId) -> Vec<(Actor, Ask)> {
     }
     for request in state.join_requests(world.now) {
         let key = request.candidate.key;
-        asks.push((operator(), Ask::ApproveJoin { key }));
+        asks.push((local(), Ask::ApproveJoin { key }));
         if state.records().is_multiple_of(4) {
-            asks.push((operator(), Ask::DenyJoin { key }));
+            asks.push((local(), Ask::DenyJoin { key }));
         }
     }
     let epoch = Epoch(state.epoch().0 + 1);
-    asks.push((operator(), Ask::OpenEpoch { epoch, kek: None }));
+    asks.push((local(), Ask::OpenEpoch { epoch, kek: None }));
     for (epoch, record) in state.epochs() {
         if record.phase == state::EpochPhase::Leaving {
-            asks.push((operator(), Ask::RetireEpoch { epoch }));
+            asks.push((local(), Ask::RetireEpoch { epoch }));
         }
     }
     if let Some(object) = state.objects().find(|object| !object.is_tombstone()) {
@@ -498,7 +557,7 @@ fn sensible_changes(world: &World, speaker: NodeId) -> Vec<(Actor, Ask)> {
             origin: format!("strongroom/test/lineage-{lineage}"),
             lost: 0,
         };
-        asks.push((operator(), fork));
+        asks.push((local(), fork));
     }
     asks
 }

@@ -60,10 +60,34 @@ pub(crate) fn check_step(before: &State, after: &State, record: &Record) {
         assert!(!before.is_final(old.uid()) || after.is_final(old.uid()));
     }
     check_settings_step(before, after, record);
+    check_administrators_step(before, after, record);
     check_members_step(before, after, record);
     if let Event::Refused { .. } = record.event {
         assert_eq!(seen(before, record.time), seen(after, record.time));
     }
+}
+
+/// Checks that administrators change by their events alone, and that one who can always get in is
+/// left.
+fn check_administrators_step(before: &State, after: &State, record: &Record) {
+    let all = |state: &State| -> Vec<_> {
+        let all = state.administrators();
+        all.map(|(name, a)| (name.clone(), a.clone())).collect()
+    };
+    let changes = matches!(
+        record.event,
+        Event::AdministratorPut { .. }
+            | Event::PasswordChanged { .. }
+            | Event::SshKeysSet { .. }
+            | Event::PermissionsSet { .. }
+            | Event::AdministratorRemoved { .. }
+    );
+    assert!(changes || all(before) == all(after), "{record:?}");
+    let keeper = before.keepers().next().is_some();
+    assert!(
+        before.format() < 4 || !keeper || after.keepers().next().is_some(),
+        "nobody is left after {record:?}"
+    );
 }
 
 /// Checks that settings change by their event alone, and are canonical.
@@ -160,7 +184,8 @@ fn check_members_step(before: &State, after: &State, record: &Record) {
 }
 
 /// Checks that an actor whose word does not count in a state changed nothing.
-pub(crate) fn check_word(before: &State, actor: &Actor, events: &[Event]) {
+pub(crate) fn check_word(before: &State, command: &Command, events: &[Event]) {
+    let (actor, now) = (&command.actor, command.time);
     let changed = !events.is_empty() && denial(events).is_none();
     match actor {
         Actor::User { .. } => assert!(!changed || before.divergence().is_none()),
@@ -170,8 +195,39 @@ pub(crate) fn check_word(before: &State, actor: &Actor, events: &[Event]) {
             let stopped = matches!(events, [Event::NodeStopped { .. }]);
             assert!(!changed || counts || stopped, "{actor:?}: {events:?}");
         }
-        Actor::Operator { .. } | Actor::Unknown { .. } => {}
+        Actor::Operator { name, door } => {
+            assert!(
+                !changed || may(before, name, *door, &command.ask, now),
+                "{command:?}"
+            );
+        }
+        Actor::Unknown { .. } => {}
     }
+}
+
+/// Whether an operator has the permissions that an ask needs: said again, in other words than the
+/// crate has for it.
+fn may(state: &State, operator: &str, door: Door, ask: &Ask, now: Time) -> bool {
+    let first = door == Door::Console && state.administrators().count() == 0;
+    if state.format() < 4 || door == Door::Socket || first {
+        return true;
+    }
+    let Some(known) = state.administrator(&name(operator)) else {
+        return false;
+    };
+    let access = match door {
+        Door::Console => "serial",
+        Door::Ssh => "ssh",
+        Door::Web => "web",
+        _ => return false,
+    };
+    let needs = ask.needs(&name(operator));
+    let has = |id: &str| known.permissions.has(Permission::find(id).unwrap());
+    let changes = matches!(ask, Ask::ChangePassword { .. });
+    let all = PERMISSIONS
+        .iter()
+        .all(|row| !needs.has(row.permission) || has(row.id));
+    has(access) && all && (changes || !state.must_change_password(known, now))
 }
 
 /// Checks the laws of membership that must hold in every state.

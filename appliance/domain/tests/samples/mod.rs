@@ -1,5 +1,7 @@
 //! One value of every kind that stands in a log, and the names of their golden files.
 
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
 use crate::world::*;
 use domain::*;
 
@@ -88,12 +90,16 @@ pub(crate) fn event_kind(event: &Event) -> &'static str {
         Event::OfflineGetSet { .. } => "offline-get-set",
         Event::SettingChanged { .. } => "setting-changed",
         Event::AdministratorPut { .. } => "administrator-put",
+        Event::PasswordChanged { .. } => "password-changed",
+        Event::SshKeysSet { .. } => "ssh-keys-set",
+        Event::PermissionsSet { .. } => "permissions-set",
+        Event::AdministratorRemoved { .. } => "administrator-removed",
         Event::Refused { .. } => "refused",
     }
 }
 
 /// Kinds of events: the arms above.
-pub(crate) const EVENT_KINDS: usize = 45;
+pub(crate) const EVENT_KINDS: usize = 49;
 
 pub(crate) fn events() -> Vec<Event> {
     let (node, epoch) = (NODE, Epoch(1));
@@ -164,6 +170,7 @@ pub(crate) fn events() -> Vec<Event> {
     events.extend(object_events());
     events.extend(cluster_events());
     events.extend(appliance_events());
+    events.extend(administrator_events());
     events
 }
 
@@ -187,7 +194,49 @@ pub(crate) fn appliance_events() -> Vec<Event> {
             name: name("root"),
             password: Some(hash(11)),
             ssh_keys: vec![SSH_KEY.to_string()],
+            permissions: None,
+            must_change: false,
         },
+    ]
+}
+
+/// What permissions brought: format 4.
+pub(crate) fn administrator_events() -> Vec<Event> {
+    vec![
+        Event::PasswordChanged {
+            name: name("eve"),
+            password: hash(12),
+            must_change: true,
+        },
+        Event::SshKeysSet {
+            name: name("eve"),
+            ssh_keys: vec![SSH_KEY.to_string()],
+        },
+        Event::PermissionsSet {
+            name: name("eve"),
+            permissions: Permissions::parse("logging, web").unwrap(),
+        },
+        Event::AdministratorRemoved { name: name("eve") },
+    ]
+}
+
+/// What permissions brought: format 4.
+pub(crate) fn administrator_asks() -> Vec<Ask> {
+    vec![
+        Ask::ChangePassword { password: hash(12) },
+        Ask::ResetPassword {
+            name: name("eve"),
+            password: hash(12),
+        },
+        Ask::SetSshKeys {
+            name: name("eve"),
+            ssh_keys: vec![SSH_KEY.to_string()],
+        },
+        Ask::SetPermissions {
+            name: name("eve"),
+            permissions: Permissions::ALL_OF_FORMAT_4,
+        },
+        Ask::RemoveAdministrator { name: name("eve") },
     ]
 }
 
@@ -210,6 +259,8 @@ pub(crate) fn appliance_asks() -> Vec<Ask> {
             name: name("root"),
             password: Some(hash(11)),
             ssh_keys: vec![SSH_KEY.to_string()],
+            permissions: None,
+            must_change: false,
         },
     ]
 }
@@ -416,11 +467,17 @@ pub(crate) fn denial_kind(denial: &Denial) -> &'static str {
         Denial::NeedsNewerMembers { .. } => "needs-newer-members",
         Denial::Downgrade { .. } => "downgrade",
         Denial::TooStale { .. } => "too-stale",
+        Denial::PermissionMissing { .. } => "permission-missing",
+        Denial::PasswordMustChange => "password-must-change",
+        Denial::UnknownAdministrator => "unknown-administrator",
+        Denial::LastAdministrator => "last-administrator",
+        Denial::SignInWrong => "sign-in-wrong",
+        Denial::SignInPaused { .. } => "sign-in-paused",
     }
 }
 
 /// Kinds of denials: the arms above.
-pub(crate) const DENIAL_KINDS: usize = 24;
+pub(crate) const DENIAL_KINDS: usize = 30;
 
 pub(crate) fn denials() -> Vec<Denial> {
     let name = AttributeName::Standard(tag::NAME);
@@ -473,6 +530,17 @@ pub(crate) fn denials() -> Vec<Denial> {
             age_seconds: 90_000,
             limit: OfflineGet::Seconds(86_400),
         },
+        Denial::PermissionMissing {
+            permission: Permission::BackupKeys,
+        },
+        Denial::PasswordMustChange,
+        Denial::UnknownAdministrator,
+        Denial::LastAdministrator,
+        Denial::SignInWrong,
+        Denial::SignInPaused {
+            seconds: 900,
+            locked: true,
+        },
     ]
 }
 
@@ -481,7 +549,7 @@ pub(crate) fn ask_kind(ask: &Ask) -> String {
 }
 
 /// Kinds of asks; `Ask::name` matches all of them.
-pub(crate) const ASK_KINDS: usize = 46;
+pub(crate) const ASK_KINDS: usize = 51;
 
 pub(crate) fn asks() -> Vec<Ask> {
     let (node, epoch, uid) = (NODE, Epoch(1), uid(1));
@@ -574,6 +642,7 @@ pub(crate) fn asks() -> Vec<Ask> {
     ];
     asks.extend(cluster_asks());
     asks.extend(appliance_asks());
+    asks.extend(administrator_asks());
     asks
 }
 

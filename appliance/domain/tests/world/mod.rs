@@ -63,6 +63,31 @@ pub(crate) fn operator() -> Actor {
     }
 }
 
+/// Root, or the user that runs the node, on the Unix socket: may do everything always.
+pub(crate) fn local() -> Actor {
+    Actor::Operator {
+        name: "uid:0".to_string(),
+        door: Door::Socket,
+    }
+}
+
+/// An administrator at a door.
+pub(crate) fn admin(name: &str, door: Door) -> Actor {
+    let name = name.to_string();
+    Actor::Operator { name, door }
+}
+
+/// Adds an administrator who may do so much.
+pub(crate) fn put_admin(text: &str, permissions: Permissions) -> Ask {
+    Ask::PutAdministrator {
+        name: name(text),
+        password: Some(hash(0xad_0000)),
+        ssh_keys: vec![],
+        permissions: Some(permissions),
+        must_change: false,
+    }
+}
+
 pub(crate) const NODE: NodeId = NodeId(1);
 
 /// A node that starts with this program.

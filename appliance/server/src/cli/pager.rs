@@ -27,7 +27,7 @@ pub(crate) struct Pager<W, A> {
     is_stopped: bool,
 }
 
-impl<W: Write, A: FnMut() -> io::Result<More>> Pager<W, A> {
+impl<W: Write, A: FnMut(&mut W) -> io::Result<More>> Pager<W, A> {
     /// A screen of so many rows and columns; 0 rows never ask.
     pub(crate) fn new(out: W, rows: usize, columns: usize, ask: A) -> Self {
         let rows = rows.saturating_sub(1);
@@ -60,7 +60,7 @@ impl<W: Write, A: FnMut() -> io::Result<More>> Pager<W, A> {
         }
         write!(self.out, "{MORE}")?;
         self.out.flush()?;
-        let more = (self.ask)()?;
+        let more = (self.ask)(&mut self.out)?;
         write!(self.out, "\r{}\r", " ".repeat(MORE.len()))?;
         self.left = match more {
             More::Screen => self.rows,
@@ -74,7 +74,7 @@ impl<W: Write, A: FnMut() -> io::Result<More>> Pager<W, A> {
     }
 }
 
-impl<W: Write, A: FnMut() -> io::Result<More>> Write for Pager<W, A> {
+impl<W: Write, A: FnMut(&mut W) -> io::Result<More>> Write for Pager<W, A> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.is_stopped {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -108,7 +108,7 @@ mod tests {
     /// What is shown of ten lines on a screen of five rows, with these answers.
     fn shown(answers: &[More]) -> (String, io::Result<()>) {
         let (mut out, mut answers) = (Vec::new(), answers.iter());
-        let mut pager = Pager::new(&mut out, 5, 20, || Ok(*answers.next().unwrap()));
+        let mut pager = Pager::new(&mut out, 5, 20, |_: &mut _| Ok(*answers.next().unwrap()));
         let text: String = (0..10).map(|n| format!("line {n}\n")).collect();
         let end = pager.write_all(text.as_bytes());
         assert!(answers.next().is_none(), "fewer questions than expected");
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_long_line_takes_several() {
         let (mut out, mut asked) = (Vec::new(), 0);
-        let ask = || {
+        let ask = |_: &mut _| {
             asked += 1;
             Ok(More::Screen)
         };
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn nothing_is_asked_without_rows() {
         let mut out = Vec::new();
-        let ask = || -> io::Result<More> { unreachable!() };
+        let ask = |_: &mut &mut Vec<u8>| -> io::Result<More> { unreachable!() };
         let mut pager = Pager::new(&mut out, 0, 80, ask);
         pager.write_all(&b"x\n".repeat(500)).unwrap();
     }

@@ -4,9 +4,9 @@
 //! more, an empty line takes the default, Ctrl-C goes back one item; nothing that was answered is
 //! lost by it.
 
-use super::line::{Echo, Terminal, Typed};
-use super::talk::Talk;
 use crate::doors::threshold::Early;
+use crate::session::talk::Talk;
+use crate::session::terminal::{Echo, Terminal, Typed};
 use crate::setup::{Answers, Form, ONCE, Once};
 use anyhow::Context;
 use domain::setting::{self, Setting};
@@ -26,7 +26,8 @@ enum Item {
 
 impl Item {
     fn all() -> Vec<Self> {
-        let settings = setting::TABLE.iter().map(Self::Setting);
+        let asked = setting::TABLE.iter().filter(|setting| setting.is_asked());
+        let settings = asked.map(Self::Setting);
         settings.chain(ONCE.iter().map(Self::Once)).collect()
     }
 
@@ -76,7 +77,7 @@ enum Asked {
 }
 
 /// Asks for everything, shows it, and has it carried out.
-pub(super) fn set_up(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()> {
+pub(super) fn set_up(terminal: &mut Terminal<'_>, talk: &Talk) -> anyhow::Result<()> {
     terminal.say(
         "\nStrongroom: first set-up of this appliance\n\n\
          An empty line takes what stands in (parentheses), ? explains, Ctrl-C goes back.\n\
@@ -120,7 +121,7 @@ pub(super) fn set_up(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()>
     }
 }
 
-fn ask_all(terminal: &mut Terminal, answers: &mut Answers) -> anyhow::Result<()> {
+fn ask_all(terminal: &mut Terminal<'_>, answers: &mut Answers) -> anyhow::Result<()> {
     let items = Item::all();
     let mut at = 0;
     let mut been = Vec::new();
@@ -142,7 +143,7 @@ fn ask_all(terminal: &mut Terminal, answers: &mut Answers) -> anyhow::Result<()>
 
 /// Asks what time it is, where this appliance sets its clock. A time server would correct it later,
 /// but certificates begin with the time of the set-up.
-fn ask_clock(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()> {
+fn ask_clock(terminal: &mut Terminal<'_>, talk: &Talk) -> anyhow::Result<()> {
     loop {
         let phase = talk.phase()?;
         let Some(now) = phase.get("clock").and_then(Value::as_str) else {
@@ -169,7 +170,7 @@ fn ask_clock(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()> {
     }
 }
 
-fn ask(terminal: &mut Terminal, answers: &mut Answers, item: Item) -> anyhow::Result<Asked> {
+fn ask(terminal: &mut Terminal<'_>, answers: &mut Answers, item: Item) -> anyhow::Result<Asked> {
     let id = item.id();
     loop {
         let typed = if item.is_secret() {
@@ -210,7 +211,7 @@ fn ask(terminal: &mut Terminal, answers: &mut Answers, item: Item) -> anyhow::Re
 }
 
 /// A secret, twice; `None` after Ctrl-C.
-fn ask_secret(terminal: &mut Terminal, item: Item) -> io::Result<Option<Zeroizing<String>>> {
+fn ask_secret(terminal: &mut Terminal<'_>, item: Item) -> io::Result<Option<Zeroizing<String>>> {
     let (title, id) = (item.title(), item.id());
     loop {
         let first = match terminal.ask(&format!("{title} [{id}]"), Echo::Hidden)? {
@@ -229,7 +230,7 @@ fn ask_secret(terminal: &mut Terminal, item: Item) -> io::Result<Option<Zeroizin
     }
 }
 
-fn summary(terminal: &mut Terminal, answers: &Answers) -> io::Result<()> {
+fn summary(terminal: &mut Terminal<'_>, answers: &Answers) -> io::Result<()> {
     terminal.say("\nYour answers:")?;
     for item in Item::all() {
         let id = item.id();
@@ -248,7 +249,7 @@ fn summary(terminal: &mut Terminal, answers: &Answers) -> io::Result<()> {
 
 /// What was made; `None` if the node refused, which was said.
 fn carry_out(
-    terminal: &mut Terminal,
+    terminal: &mut Terminal<'_>,
     talk: &Talk,
     answers: &Answers,
 ) -> anyhow::Result<Option<Value>> {
@@ -271,7 +272,11 @@ fn carry_out(
 }
 
 /// Shows what the operator has to write down, has it proven, and takes the final word.
-pub(super) fn confirm(terminal: &mut Terminal, talk: &Talk, made: &Value) -> anyhow::Result<()> {
+pub(super) fn confirm(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    made: &Value,
+) -> anyhow::Result<()> {
     if let Some(shares) = made["shares"].as_array() {
         confirm_shares(terminal, talk, shares)?;
     }
@@ -297,7 +302,11 @@ pub(super) fn confirm(terminal: &mut Terminal, talk: &Talk, made: &Value) -> any
     Ok(())
 }
 
-fn confirm_shares(terminal: &mut Terminal, talk: &Talk, shares: &[Value]) -> anyhow::Result<()> {
+fn confirm_shares(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    shares: &[Value],
+) -> anyhow::Result<()> {
     let all = shares.len();
     terminal.say(&format!(
         "\nRecovery shares. They are shown this once: give each to another person. Any \
@@ -322,7 +331,7 @@ fn confirm_shares(terminal: &mut Terminal, talk: &Talk, shares: &[Value]) -> any
 }
 
 /// Shares as people type them; `None` after Ctrl-C.
-fn ask_shares(terminal: &mut Terminal) -> io::Result<Option<Vec<String>>> {
+fn ask_shares(terminal: &mut Terminal<'_>) -> io::Result<Option<Vec<String>>> {
     let mut typed = Vec::new();
     for number in 1..=SHARES_CHECKED {
         match terminal.ask(&format!("Share [share.{number}]"), Echo::Shown)? {
@@ -334,7 +343,7 @@ fn ask_shares(terminal: &mut Terminal) -> io::Result<Option<Vec<String>>> {
 }
 
 /// Asks for what opens the keys.
-pub(super) fn unlock(terminal: &mut Terminal, talk: &Talk) -> anyhow::Result<()> {
+pub(super) fn unlock(terminal: &mut Terminal<'_>, talk: &Talk) -> anyhow::Result<()> {
     let prompt = "The appliance is locked. Passphrase, or the word shares [unlock]";
     let typed = match terminal.ask(prompt, Echo::Hidden)? {
         Typed::Line(typed) => typed,

@@ -4,19 +4,18 @@
 //! It is a process of its own without rights: everything it wants, it asks the node for, over Unix
 //! sockets.
 
-mod commands;
 mod dialogue;
-mod health;
 mod line;
-mod talk;
 
 use crate::layout::Layout;
+use crate::session::commands;
+use crate::session::talk::Talk;
+use crate::session::terminal::Terminal;
 use anyhow::Context;
-use line::Terminal;
+use line::Tty;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
-use talk::Talk;
 
 /// Pause before the node is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
@@ -34,7 +33,8 @@ pub(crate) struct Places {
 pub(crate) fn run(places: &Places) -> anyhow::Result<()> {
     let layout = Layout::new("/nonexistent").with_sockets(&places.sockets);
     let talk = Talk::new(layout, places.init.clone());
-    let mut terminal = Terminal::open().context("the console is no terminal")?;
+    let mut screen = Tty::open().context("the console is no terminal")?;
+    let mut terminal = Terminal::new(&mut screen);
     let mut said = None;
     loop {
         let Ok(phase) = talk.phase() else {
@@ -51,7 +51,7 @@ pub(crate) fn run(places: &Places) -> anyhow::Result<()> {
             Some("set-up") => dialogue::set_up(&mut terminal, &talk)?,
             Some("confirm") => dialogue::confirm(&mut terminal, &talk, &phase)?,
             Some("sealed") => dialogue::unlock(&mut terminal, &talk)?,
-            _ => commands::session(&mut terminal, &talk)?,
+            _ => commands::sign_in_and_run(&mut terminal, &talk)?,
         }
     }
 }

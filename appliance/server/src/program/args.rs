@@ -28,9 +28,10 @@ pub(super) enum Command {
         strongroom dev --dir ./strongroom-dev --nodes 3\n  \
         strongroom dev --dir ./strongroom-dev --nodes 3 --only 2\n\n\
         One node prints one line when it serves:\n  \
-        READY kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 dir=./strongroom-dev\n\
+        READY kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 ssh=127.0.0.1:2222 \
+        dir=./strongroom-dev\n\
         A cluster prints one for each node, which is a process of its own:\n  \
-        READY node=1 kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 \
+        READY node=1 kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 ssh=127.0.0.1:2222 \
         dir=./strongroom-dev/1 pid=4711"
     )]
     Dev(Dev),
@@ -83,6 +84,9 @@ pub(super) struct Dev {
     /// Web port; 0 takes a free one. Node K of a cluster has this port and K - 1 more.
     #[arg(long, default_value_t = 9443, value_name = "PORT")]
     pub(super) web_port: u16,
+    /// SSH port; 0 takes a free one. Node K of a cluster has this port and K - 1 more.
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(super) ssh_port: u16,
     /// Field of a client certificate that names the user.
     #[arg(long, value_enum, default_value = "cn")]
     pub(super) user_field: UserField,

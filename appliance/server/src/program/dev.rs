@@ -1,15 +1,17 @@
 //! `strongroom dev`: an embedded one-node appliance on loopback.
 
 use super::args::Dev;
-use super::fleet;
+use super::{first_admin, fleet};
 use crate::layout::Layout;
 use crate::node::{Node, Settings};
+use crate::session::talk::Talk;
 use anyhow::Context;
 use domain::Name;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use vault::Credential;
 
@@ -72,15 +74,23 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
         names: Vec::new(),
         ca_subject: None,
         console: None,
+        ssh: None,
     };
     turn_clock(&layout.clock_offset());
     tokio::spawn(keep_turning_clock(layout.clock_offset()));
     let node = Node::start(settings, credential).await?;
+    // Members that join have the administrators of the others.
+    if matches!(options.ordinal, None | Some(1))
+        && let Err(e) = first_admin::make(&node, &layout).await
+    {
+        tracing::warn!("{e:#}");
+    }
+    let ssh = open_ssh(&layout, at(options.ssh_port)).await?;
     if is_new
         && options.ordinal.is_none()
         && let Some(doors) = node.doors
     {
-        eprint!("{}", welcome(&layout, doors.kmip));
+        eprint!("{}", welcome(&layout, doors.kmip, ssh));
     }
     let dir = options.dir.display();
     // A witness has no doors for clients.
@@ -89,21 +99,31 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
     let web = shown(node.doors.map(|doors| format!("https://{}", doors.web)));
     let mut out = std::io::stdout();
     match options.ordinal {
-        None => writeln!(out, "READY kmip={kmip} web={web} dir={dir}")?,
+        None => writeln!(out, "READY kmip={kmip} web={web} ssh={ssh} dir={dir}")?,
         Some(n) => {
             let pid = std::process::id();
             writeln!(
                 out,
-                "READY node={n} kmip={kmip} web={web} dir={dir} pid={pid}"
+                "READY node={n} kmip={kmip} web={web} ssh={ssh} dir={dir} pid={pid}"
             )?;
         }
     }
     out.flush()?;
     tokio::select! {
         signal = await_signal() => signal?,
-        () = node.must_begin_anew() => return begin_anew(options, &node),
+        () = node.must_begin_anew() => return begin_anew(options, &node, ssh.port()),
     }
     node.stop().await
+}
+
+/// Opens the SSH door, which asks the node over its socket as the one of an appliance does.
+async fn open_ssh(layout: &Layout, at: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let listener = crate::node::listen("SSH", "--ssh-port", at).await?;
+    let address = listener.local_addr()?;
+    let talk = Arc::new(Talk::new(layout.clone(), None));
+    let config = crate::ssh::config(&talk).await?;
+    tokio::spawn(crate::ssh::serve(listener, config, talk));
+    Ok(address)
 }
 
 /// Turns the clock of this process by the seconds in a file, so that a test can do to one node what
@@ -122,13 +142,14 @@ async fn keep_turning_clock(file: std::path::PathBuf) {
 }
 
 /// Replaces this process by itself, on the same ports: what an appliance's PID 1 would do.
-fn begin_anew(options: &Dev, node: &Node) -> anyhow::Result<()> {
+fn begin_anew(options: &Dev, node: &Node, ssh: u16) -> anyhow::Result<()> {
     eprintln!("strongroom: starting anew from what is on the disk");
     let mut again = std::process::Command::new(std::env::current_exe()?);
     again.arg("dev").arg("--dir").arg(&options.dir);
     let (kmip, web) = node.doors.map_or((0, 0), |d| (d.kmip.port(), d.web.port()));
     again.arg("--kmip-port").arg(kmip.to_string());
     again.arg("--web-port").arg(web.to_string());
+    again.arg("--ssh-port").arg(ssh.to_string());
     again.args(options.carried_on());
     // Only a failure comes back.
     Err(again.exec()).context("starting anew")
@@ -161,15 +182,16 @@ pub(super) async fn await_signal() -> anyhow::Result<()> {
 }
 
 /// How to use a new node.
-fn welcome(layout: &Layout, kmip: SocketAddr) -> String {
+fn welcome(layout: &Layout, kmip: SocketAddr, ssh: SocketAddr) -> String {
     let dir = layout.root().display();
-    let port = kmip.port();
+    let (port, ssh) = (kmip.port(), ssh.port());
     format!(
         "A new node in {dir}: cluster, Local CA, users demo and demo2.\n\
          \n\
          KMIP:  127.0.0.1:{port}, TLS 1.2 or 1.3 with a client certificate\n\
          CA:    {dir}/ca.pem\n\
          User:  {dir}/clients/demo.pem and {dir}/clients/demo.key (demo2 likewise)\n\
+         SSH:   ssh -p {ssh} admin@127.0.0.1, first password in {dir}/admin-password\n\
          \n\
          Try:   strongroom --dir {dir} status\n\
          \x20      strongroom --dir {dir} log show --follow\n\

@@ -46,6 +46,7 @@ pub(super) fn node_options(options: &Dev, node: u16) -> Dev {
         ordinal: Some(node),
         kmip_port: port(options.kmip_port),
         web_port: port(options.web_port),
+        ssh_port: port(options.ssh_port),
         peer_port: port(options.peer_port),
         address: options.address,
         user_field: options.user_field,
@@ -146,6 +147,7 @@ impl<'a> Fleet<'a> {
             .arg("--kmip-port")
             .arg(options.kmip_port.to_string());
         command.arg("--web-port").arg(options.web_port.to_string());
+        command.arg("--ssh-port").arg(options.ssh_port.to_string());
         command
             .arg("--peer-port")
             .arg(options.peer_port.to_string());

@@ -2,6 +2,7 @@
 
 mod args;
 mod dev;
+mod first_admin;
 mod fleet;
 mod join;
 pub(crate) mod operate;

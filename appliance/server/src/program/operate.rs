@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use zeroize::Zeroizing;
 
 /// Longest passphrase that is read.
 const PASSPHRASE_BYTES_MAX: u64 = 1024;
@@ -68,12 +69,17 @@ pub(super) fn ask(dir: &Path, request: &Request) -> anyhow::Result<Value> {
 
 /// Asks the node and shows its answer.
 pub(super) fn run(dir: &Path, command: NodeCommand) -> anyhow::Result<ExitCode> {
-    let (request, show) = request(command)?;
+    let (request, show) = request(command, &mut read_secret)?;
     let stream = send(dir, &request)?;
-    match print(BufReader::new(stream), &show, &mut std::io::stdout().lock()) {
+    let progress = match std::io::stderr().is_terminal() {
+        true => Progress::Stderr,
+        false => Progress::None,
+    };
+    let out = &mut std::io::stdout().lock();
+    match print(BufReader::new(stream), &show, out, progress) {
         // `strongroom log show | head` ends the pipe, which is no error of ours.
-        Err(e) if is_broken_pipe(&e) => Ok(ExitCode::SUCCESS),
-        printed => printed,
+        Err(e) if !is_broken_pipe(&e) => Err(e),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -82,7 +88,17 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-pub(crate) fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
+/// Where a secret comes from that belongs to a command and must not stand in it.
+pub(crate) type SecretSource<'s> = &'s mut dyn FnMut() -> anyhow::Result<Zeroizing<String>>;
+
+/// What to ask the node for a command, and how to show the answer.
+///
+/// # Errors
+/// The command is for a node that does not run, or there is no secret.
+pub(crate) fn request(
+    command: NodeCommand,
+    secret: SecretSource<'_>,
+) -> anyhow::Result<(Request, Show)> {
     let either = |json: bool, show| if json { Show::Json } else { show };
     Ok(match command {
         NodeCommand::Status { digest, json } => {
@@ -129,7 +145,7 @@ pub(crate) fn request(command: NodeCommand) -> anyhow::Result<(Request, Show)> {
             let out = std::path::absolute(out)?;
             (Request::Export { out }, either(json, Show::Fields))
         }
-        NodeCommand::Slot(command) => slot_request(command)?,
+        NodeCommand::Slot(command) => slot_request(command, secret)?,
     })
 }
 
@@ -169,7 +185,7 @@ fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {
     Ok((Request::Cluster(request), show))
 }
 
-fn slot_request(command: Slot) -> anyhow::Result<(Request, Show)> {
+fn slot_request(command: Slot, secret: SecretSource<'_>) -> anyhow::Result<(Request, Show)> {
     let either = |json: bool, show| if json { Show::Json } else { show };
     Ok(match command {
         Slot::List { json } => {
@@ -177,7 +193,7 @@ fn slot_request(command: Slot) -> anyhow::Result<(Request, Show)> {
             (Request::SlotList, either(json, Show::Table(columns)))
         }
         Slot::AddPassphrase { recovery } => {
-            let passphrase = read_passphrase()?;
+            let passphrase = secret()?.to_string();
             (
                 Request::SlotAddPassphrase {
                     passphrase,
@@ -190,7 +206,7 @@ fn slot_request(command: Slot) -> anyhow::Result<(Request, Show)> {
             module,
             token_serial,
         } => {
-            let pin = read_passphrase()?;
+            let pin = secret()?.to_string();
             (
                 Request::SlotAddPkcs11 {
                     module,
@@ -204,32 +220,56 @@ fn slot_request(command: Slot) -> anyhow::Result<(Request, Show)> {
     })
 }
 
-fn read_passphrase() -> anyhow::Result<String> {
+/// The secret that a script or a file gives to the program.
+fn read_secret() -> anyhow::Result<Zeroizing<String>> {
     let input = std::io::stdin();
     if input.is_terminal() {
         bail!(
             "give the secret on standard input, from a file or a pipe, so that no screen shows it"
         );
     }
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     input
         .lock()
         .take(PASSPHRASE_BYTES_MAX)
         .read_to_string(&mut text)?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let length = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(length);
+    Ok(text)
+}
+
+/// Where it is shown how far something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    None,
+    Stderr,
+    /// On the line on which the answer will stand.
+    Out,
+}
+
+impl Progress {
+    /// Shows a line in place of the last one; an empty one takes it away.
+    fn show(self, out: &mut impl Write, text: &str) -> std::io::Result<()> {
+        match self {
+            Self::None => return Ok(()),
+            Self::Stderr => eprint!("\r\x1b[K{text}"),
+            Self::Out => write!(out, "\r\x1b[K{text}")?,
+        }
+        out.flush()
+    }
 }
 
 /// Shows an answer as it comes.
 ///
 /// # Errors
-/// The answer or the reader has ended too early; what was refused is no error here.
+/// What was refused and why, or the answer or the reader has ended too early.
 pub(crate) fn print(
     answer: impl BufRead,
     show: &Show,
     out: &mut impl Write,
-) -> anyhow::Result<ExitCode> {
-    let mut rows = Vec::new();
-    let progress_line = std::io::stderr().is_terminal();
+    progress: Progress,
+) -> anyhow::Result<()> {
+    let (mut rows, mut has_progress) = (Vec::new(), false);
     for line in answer.lines() {
         match serde_json::from_str(&line?).context("the node's answer")? {
             Line::Item(item) => match show {
@@ -237,21 +277,19 @@ pub(crate) fn print(
                 Show::Records => writeln!(out, "{}", record_line(&item))?,
                 Show::Table(_) | Show::Fields | Show::Members => rows.push(item),
             },
-            Line::Progress(text) if progress_line => eprint!("\r\x1b[K{text}"),
-            Line::Progress(_) => {}
-            Line::Done(done) => {
-                if progress_line {
-                    eprint!("\r\x1b[K");
-                }
-                finish(out, &done, rows, show)?;
-                return Ok(ExitCode::SUCCESS);
+            Line::Progress(text) => {
+                progress.show(out, &text)?;
+                has_progress = true;
             }
-            Line::Error(error) => {
-                if progress_line {
-                    eprint!("\r\x1b[K");
+            end => {
+                if has_progress {
+                    progress.show(out, "")?;
                 }
-                eprintln!("strongroom: {error}");
-                return Ok(ExitCode::FAILURE);
+                match end {
+                    Line::Error(error) => bail!(error),
+                    Line::Done(done) => return finish(out, &done, rows, show),
+                    Line::Item(_) | Line::Progress(_) => {}
+                }
             }
         }
     }

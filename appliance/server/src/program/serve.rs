@@ -116,6 +116,7 @@ impl<'a> Appliance<'a> {
             names,
             ca_subject: Some(get("ca.subject")).filter(|subject| !subject.is_empty()),
             console: self.options.console_uid,
+            ssh: None,
         })
     }
 

@@ -1,14 +1,11 @@
 //! The answers of a set-up, and whether they fit together.
 
+use crate::administrators::Policy;
 use domain::setting::{self, Setting};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use vault::{PASSPHRASE_CHARACTERS_MIN, Secret};
-
-/// Fewest characters of an administrator's password (NIST SP 800-63B §5.1.1.2 asks for 8; who holds
-/// the keys of everybody else may be asked for more).
-pub(crate) const PASSWORD_CHARACTERS_MIN: usize = 12;
 
 /// Longest password, passphrase or SSH key line, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -59,7 +56,8 @@ pub(crate) const ONCE: &[Once] = &[
     Once {
         id: "admin.password",
         title: "Password of the first administrator",
-        help: "At least 12 characters, all kinds; length counts, not special signs.\n\
+        help: "At least 12 characters, all kinds, and hard to guess: length counts, not special\n\
+               signs. Three words that have nothing to do with each other are good.\n\
                It is not shown while you type, and asked for twice.",
         form: Form::Password,
         default: None,
@@ -165,6 +163,11 @@ impl Answers {
         };
         let value = value.trim_end_matches(['\r', '\n']);
         check_once(once, value).map_err(|why| Wrong::new(id, why))?;
+        if once.form == Form::Password {
+            let policy = Policy::of(|id| Some(self.get(id)));
+            let checked = policy.check(self.get("admin.name"), value);
+            checked.map_err(|why| Wrong::new(id, why))?;
+        }
         if matches!(once.form, Form::Password | Form::Passphrase) {
             let secret = Secret::copy_of(value.as_bytes());
             self.secret.insert(once.id, secret);
@@ -277,9 +280,6 @@ fn check_once(once: &Once, value: &str) -> Result<(), String> {
     }
     let length = value.chars().count();
     match once.form {
-        Form::Password if length < PASSWORD_CHARACTERS_MIN => Err(format!(
-            "{length} characters are too few; at least {PASSWORD_CHARACTERS_MIN}"
-        )),
         Form::Passphrase if length < PASSPHRASE_CHARACTERS_MIN => Err(format!(
             "{length} characters are too few; at least {PASSPHRASE_CHARACTERS_MIN}"
         )),
@@ -309,6 +309,7 @@ mod tests {
     fn what_is_wrong_is_said_before_anything_is_made() {
         let mut answers = Answers::default();
         assert!(answers.set("admin.password", "too short").is_err());
+        assert!(answers.set("admin.password", "administrator").is_err());
         assert!(answers.set("unlock", "magic").is_err());
         assert!(answers.set("no.such.item", "1").is_err());
         assert!(answers.set("admin.ssh-key", "ssh-rsa nonsense").is_err());

@@ -163,7 +163,8 @@ async fn configure(answers: &Answers, node: &Node) -> anyhow::Result<()> {
         answers.get("approved") == "yes",
     );
     let made = tokio::task::spawn_blocking(move || {
-        administrators::set_password(&vault, &name, &password, approved)
+        // There is no earlier one.
+        administrators::set_password(&vault, &name, None, &password, approved, 0)
     });
     let ssh_key = answers.get("admin.ssh-key");
     let ask = Ask::PutAdministrator {
@@ -174,6 +175,9 @@ async fn configure(answers: &Answers, node: &Node) -> anyhow::Result<()> {
             .into_iter()
             .filter(|key| !key.is_empty())
             .collect(),
+        // The first one has everything.
+        permissions: None,
+        must_change: false,
     };
     change(node, ask).await
 }

@@ -3,15 +3,21 @@
 //! One request a connection, as a line of JSON; the answer is lines of JSON ([`Line`]). Only the
 //! user that runs the node, and root, are let in; the log names them by their user id.
 
+mod administrators;
 mod cluster;
 mod integrity;
+mod logs;
+mod rights;
 mod sessions;
 mod setting;
+mod speakers;
 
+pub use administrators::AdminRequest;
 pub use cluster::ClusterRequest;
+pub(crate) use speakers::Speakers;
 
 use super::threshold;
-use crate::engine::{Engine, Refusal};
+use crate::engine::Engine;
 use crate::founding;
 use crate::jobs::cosign::Cosigner;
 use crate::jobs::{epoch, export};
@@ -19,14 +25,16 @@ use crate::layout::Layout;
 use crate::member::colleagues::Colleagues;
 use crate::node::Doors;
 use crate::notary::Notary;
+use crate::sign_in::{SignIn, settled};
 use crate::{metrics, render};
-use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, View, codec};
-use ledger::SegmentsReader;
+use administrators::PasswordChange;
+use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, codec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sessions::Sessions;
-use std::collections::VecDeque;
+use sessions::{Sessions, door_of};
+use speakers::Speaks;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +46,8 @@ use tokio::sync::{mpsc, watch};
 /// Longest request line.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 
-/// How often a followed log is looked at.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
+/// Pause when no connection can be taken, for want of file descriptors say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Lines on their way to a slow reader.
 const LINES_WAITING_MAX: usize = 256;
@@ -56,6 +64,14 @@ pub enum Request {
         digest: bool,
     },
     Cluster(ClusterRequest),
+    Admin(AdminRequest),
+    /// The own password of whoever is signed in.
+    Password {
+        old: String,
+        new: String,
+    },
+    /// Whether one may switch the appliance off, which PID 1 does.
+    MayPower,
     LogShow {
         view: Option<String>,
         last: Option<u64>,
@@ -95,10 +111,20 @@ pub enum Request {
     SlotRemove {
         id: u32,
     },
+    /// By password; from another address than the console's when SSH asks.
     SignIn {
         name: String,
         password: String,
+        from: Option<IpAddr>,
     },
+    /// By the key of a line as in `~/.ssh/id_ed25519.pub`, which SSH has seen to be at hand.
+    SignInByKey {
+        name: String,
+        key: String,
+        from: IpAddr,
+    },
+    /// The private key by which SSH clients know this node, in OpenSSH's format.
+    SshHostKey,
     As {
         token: String,
         request: Box<Request>,
@@ -138,8 +164,10 @@ pub(crate) struct Control {
     pub(crate) layout: Layout,
     /// Addresses of the doors for clients; a witness has none.
     pub(crate) doors: Option<Doors>,
-    /// The user that the console runs as, where there is one.
-    pub(crate) console: Option<u32>,
+    /// The way in for administrators.
+    pub(crate) sign_in: Arc<SignIn>,
+    /// The users that the console and SSH run as, where there are such.
+    pub(crate) speakers: Speakers,
 }
 
 /// The door, ready to open.
@@ -175,7 +203,7 @@ impl ControlDoor {
         self: Arc<Self>,
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let listener = threshold::bind(&self.layout.control_socket(), self.console.is_some())?;
+        let listener = threshold::bind(&self.layout.control_socket(), self.speakers.are_some())?;
         Ok(async move {
             loop {
                 let accepted = tokio::select! {
@@ -183,7 +211,7 @@ impl ControlDoor {
                     _ = stop.wait_for(|stop| *stop) => return,
                 };
                 let Ok((stream, _)) = accepted else {
-                    tokio::time::sleep(FOLLOW_INTERVAL).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
                 let door = self.clone();
@@ -202,7 +230,7 @@ impl ControlDoor {
     async fn serve(&self, stream: UnixStream) -> io::Result<()> {
         let peer = stream.peer_cred()?;
         let (read, mut write) = stream.into_split();
-        if !threshold::may_ask(peer.uid(), self.console) {
+        if !self.speakers.may_ask(peer.uid()) {
             let line = Line::Error("only the user that runs the node, and root, may ask".into());
             return send(&mut write, &line).await;
         }
@@ -237,20 +265,44 @@ impl ControlDoor {
         }
     }
 
-    /// Root and the user that runs the node speak for themselves; at the console an administrator
-    /// signs in first.
+    /// Root and the user that runs the node speak for themselves; at the console and over SSH an
+    /// administrator signs in first.
     async fn admitted(&self, uid: u32, request: Request, lines: &mpsc::Sender<Line>) -> Answer {
+        let speaks = self.speakers.of(uid);
         match request {
-            Request::SignIn { name, password } => self.sign_in(&name, password).await,
+            Request::SignIn {
+                name,
+                password,
+                from,
+            } => {
+                let source = speaks.source(from)?;
+                self.sign_in(&name, password, source).await
+            }
+            Request::SignInByKey { name, key, from } => {
+                let source = speaks.source(Some(from))?;
+                self.sign_in_by_key(&name, &key, source).await
+            }
+            Request::SshHostKey if speaks != Speaks::Console => self.ssh_host_key(),
             Request::As { token, request } => {
-                let name = self.1.who(&token).ok_or("sign in first, or again")?;
+                let who = {
+                    let state = self.engine.machine().state();
+                    self.1.who(&token, &state)
+                };
+                let (name, source) = who.ok_or("sign in first, or again")?;
                 let actor = Actor::Operator {
                     name: name.to_string(),
-                    door: Door::Console,
+                    door: door_of(source),
                 };
-                self.answer(&actor, *request, lines).await
+                match *request {
+                    Request::Password { old, new } => {
+                        let change = PasswordChange { old, new };
+                        self.own_password(&name, source, &actor, &token, change)
+                            .await
+                    }
+                    request => self.answer(&actor, request, lines).await,
+                }
             }
-            _ if Some(uid) == self.console => Err("sign in first".to_owned()),
+            _ if speaks != Speaks::Itself => Err("sign in first".to_owned()),
             request => {
                 let actor = Actor::Operator {
                     name: format!("uid:{uid}"),
@@ -262,8 +314,15 @@ impl ControlDoor {
     }
 
     async fn answer(&self, actor: &Actor, request: Request, lines: &mpsc::Sender<Line>) -> Answer {
+        self.permit(actor, &request).await?;
         match request {
-            Request::SignIn { .. } | Request::As { .. } => Err("sign in once".to_owned()),
+            Request::SignIn { .. } | Request::SignInByKey { .. } | Request::As { .. } => {
+                Err("sign in once".to_owned())
+            }
+            Request::SshHostKey => Err("this key is for the SSH door alone".to_owned()),
+            Request::Password { .. } => Err("sign in first".to_owned()),
+            Request::MayPower => Ok(json!({})),
+            Request::Admin(request) => self.administration(actor, request).await,
             Request::RunningConfig => Ok(self.running_config()),
             Request::ClientBundle { name } => self.client_bundle(&name),
             Request::Status { digest } => self.status(digest).await,
@@ -308,8 +367,7 @@ impl ControlDoor {
     async fn change(&self, actor: &Actor, ask: Ask) -> Answer {
         match self.engine.change(actor, ask, None).await {
             Ok(_) => Ok(json!({})),
-            Err(Refusal::Denied { denial, .. }) => Err(denial.to_string()),
-            Err(Refusal::Fault(fault)) => Err(fault.to_string()),
+            Err(refusal) => Err(settled(refusal).await),
         }
     }
 
@@ -380,35 +438,6 @@ impl ControlDoor {
             "search_indexes": { "reflected": self.engine.projections().reflected() },
             "disk": { "free_bytes": free, "kept_for_administration_bytes": kept },
         })
-    }
-
-    async fn log_show(
-        &self,
-        view: Option<&str>,
-        last: Option<u64>,
-        follow: bool,
-        lines: &mpsc::Sender<Line>,
-    ) -> Answer {
-        let view = match view {
-            None => None,
-            Some(name) => Some(View::parse(name).ok_or_else(|| {
-                format!("there is no log {name:?}; there are system, audit, activity and client")
-            })?),
-        };
-        let cluster = self.engine.machine().reader();
-        let access = self.engine.access().reader();
-        let mut follower = Follower {
-            cluster: Tail::new(cluster, last),
-            access: Tail::new(access, last),
-            view,
-        };
-        loop {
-            follower.send_new(lines).await?;
-            if !follow {
-                return Ok(json!({}));
-            }
-            tokio::time::sleep(FOLLOW_INTERVAL).await;
-        }
     }
 
     async fn client_add(&self, actor: &Actor, name: &str, groups: &[String]) -> Answer {
@@ -686,83 +715,8 @@ async fn send(write: &mut OwnedWriteHalf, line: &Line) -> io::Result<()> {
     write.write_all(text.as_bytes()).await
 }
 
-/// The new end of one log.
-struct Tail {
-    reader: SegmentsReader,
-    next: u64,
-}
-
-impl Tail {
-    fn new(reader: SegmentsReader, last: Option<u64>) -> Self {
-        let next = last.map_or(0, |last| reader.size().saturating_sub(last));
-        Self { reader, next }
-    }
-
-    /// The records that came since the last look, rendered, those of a view only.
-    fn take(
-        &mut self,
-        view: Option<View>,
-        render: fn(&[u8]) -> Result<Value, String>,
-        until: u64,
-    ) -> Result<Vec<(String, Value)>, String> {
-        let mut lines = Vec::new();
-        while self.next < until {
-            let bytes = self.reader.read(self.next).map_err(|e| e.to_string())?;
-            let mut shown = render(&bytes)?;
-            set(&mut shown, "n", json!(self.next));
-            self.next += 1;
-            let of_view = text(&shown, "view");
-            if view.is_none_or(|view| view.name() == of_view) {
-                lines.push((text(&shown, "time").to_owned(), shown));
-            }
-        }
-        Ok(lines)
-    }
-}
-
-/// Both logs, merged by time.
-struct Follower {
-    cluster: Tail,
-    access: Tail,
-    view: Option<View>,
-}
-
-impl Follower {
-    async fn send_new(&mut self, lines: &mpsc::Sender<Line>) -> Result<(), String> {
-        let (cluster, access) = (self.cluster.reader.size(), self.access.reader.size());
-        let mut of_cluster = self
-            .cluster
-            .take(self.view, render::record, cluster)?
-            .into();
-        let mut of_access = self.access.take(self.view, render::access, access)?.into();
-        while let Some(record) = earlier(&mut of_cluster, &mut of_access) {
-            lines
-                .send(Line::Item(record))
-                .await
-                .map_err(|e| e.to_string())?;
-        }
-        Ok(())
-    }
-}
-
-fn text<'v>(shown: &'v Value, field: &str) -> &'v str {
-    shown.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
 fn set(shown: &mut Value, field: &str, value: Value) {
     if let Some(fields) = shown.as_object_mut() {
         fields.insert(field.to_owned(), value);
     }
-}
-
-type Shown = VecDeque<(String, Value)>;
-
-/// Takes the earlier of two heads; each log keeps its own order.
-fn earlier(one: &mut Shown, other: &mut Shown) -> Option<Value> {
-    let from = match (one.front(), other.front()) {
-        (Some((a, _)), Some((b, _))) if b < a => other,
-        (Some(_), _) => one,
-        (None, _) => other,
-    };
-    from.pop_front().map(|(_, record)| record)
 }

@@ -124,10 +124,15 @@ fn reason(denial: &Denial, version: ProtocolVersion) -> ResultReason {
         Denial::NotFound { .. } => ResultReason::ITEM_NOT_FOUND,
         // Clients before 2.0 are told Item Not Found: they know no other word for it.
         Denial::Destroyed => ResultReason::OBJECT_DESTROYED,
-        Denial::NotPermitted => ResultReason::PERMISSION_DENIED,
-        Denial::UnknownUser | Denial::CertificateNotAccepted => {
-            ResultReason::AUTHENTICATION_NOT_SUCCESSFUL
-        }
+        Denial::NotPermitted
+        | Denial::PermissionMissing { .. }
+        | Denial::PasswordMustChange
+        | Denial::LastAdministrator => ResultReason::PERMISSION_DENIED,
+        Denial::UnknownUser
+        | Denial::CertificateNotAccepted
+        | Denial::UnknownAdministrator
+        | Denial::SignInWrong
+        | Denial::SignInPaused { .. } => ResultReason::AUTHENTICATION_NOT_SUCCESSFUL,
         Denial::WrongState { .. } if version >= ProtocolVersion::V2_1 => {
             ResultReason::WRONG_KEY_LIFECYCLE_STATE
         }

@@ -12,39 +12,39 @@ use std::path::{Path, PathBuf};
 
 /// The ways out of the console.
 #[derive(Debug)]
-pub(super) struct Talk {
+pub(crate) struct Talk {
     layout: Layout,
     init: Option<PathBuf>,
 }
 
 impl Talk {
-    pub(super) fn new(layout: Layout, init: Option<PathBuf>) -> Self {
+    pub(crate) fn new(layout: Layout, init: Option<PathBuf>) -> Self {
         Self { layout, init }
     }
 
     /// What the node waits for.
-    pub(super) fn phase(&self) -> anyhow::Result<Value> {
+    pub(crate) fn phase(&self) -> anyhow::Result<Value> {
         self.early(&Early::Phase)
     }
 
     /// Asks a node that may not run yet.
-    pub(super) fn early(&self, early: &Early) -> anyhow::Result<Value> {
+    pub(crate) fn early(&self, early: &Early) -> anyhow::Result<Value> {
         let answer = exchange(&self.layout.threshold_socket(), early)?;
         last(answer)
     }
 
     /// Asks a node that runs; its lines as they come.
-    pub(super) fn control(&self, request: &Request) -> anyhow::Result<BufReader<UnixStream>> {
+    pub(crate) fn control(&self, request: &Request) -> anyhow::Result<BufReader<UnixStream>> {
         exchange(&self.layout.control_socket(), request)
     }
 
     /// Asks a node that runs for one thing.
-    pub(super) fn ask(&self, request: &Request) -> anyhow::Result<Value> {
+    pub(crate) fn ask(&self, request: &Request) -> anyhow::Result<Value> {
         last(self.control(request)?)
     }
 
     /// Asks PID 1.
-    pub(super) fn init(&self, ask: &str) -> anyhow::Result<Value> {
+    pub(crate) fn init(&self, ask: &str) -> anyhow::Result<Value> {
         let socket = self.init.as_deref();
         let socket = socket.context("there is no PID 1 of an appliance here")?;
         let mut lines = exchange(socket, &json!({ "ask": ask }))?;

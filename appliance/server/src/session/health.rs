@@ -42,7 +42,7 @@ const TABLES: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// Writes all of it.
-pub(super) fn show(out: &mut impl Write, mut status: Value) -> io::Result<()> {
+pub(crate) fn show(out: &mut impl Write, mut status: Value) -> io::Result<()> {
     for (part, heading, columns) in TABLES {
         let Some(rows) = status.get_mut(part).map(Value::take) else {
             continue;

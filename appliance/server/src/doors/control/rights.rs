@@ -1,0 +1,71 @@
+//! What each request needs before anything is read or made for it. What is one ask and nothing else
+//! has no row: the ask is judged by itself.
+
+use super::{ClusterRequest, ControlDoor, Request};
+use crate::sign_in::settled;
+use domain::{Actor, Right};
+
+impl Request {
+    fn right(&self, actor: &Actor) -> Option<Right> {
+        Some(match self {
+            // Nobody is signed in yet, or only the own password is at stake.
+            Self::SignIn { .. }
+            | Self::SignInByKey { .. }
+            | Self::SshHostKey
+            | Self::As { .. }
+            | Self::Password { .. } => return None,
+            Self::ClientRevoke { .. } => return None,
+            Self::Cluster(request) => return request.right(),
+            Self::Admin(request) => request.right(actor),
+            Self::Status { .. } | Self::StateDigest { .. } | Self::RunningConfig => {
+                Right::SeeStatus
+            }
+            Self::LogShow { .. } => Right::SeeLogs,
+            Self::ClientAdd { .. } => Right::AddClient,
+            Self::ClientList => Right::SeeUsers,
+            Self::ClientBundle { .. } => Right::TakeClientBundle,
+            Self::KeyList { .. } | Self::KeyShow { .. } => Right::SeeKeys,
+            Self::Export { .. } => Right::ExportLogs,
+            Self::SlotList => Right::SeeSlots,
+            Self::EpochRotate
+            | Self::SlotAddPassphrase { .. }
+            | Self::SlotAddPkcs11 { .. }
+            | Self::SlotRemove { .. } => Right::ChangeSeals,
+            Self::MayPower => Right::Power,
+        })
+    }
+}
+
+impl ClusterRequest {
+    fn right(&self) -> Option<Right> {
+        Some(match self {
+            Self::Status => Right::SeeStatus,
+            Self::Requests => Right::SeeJoinRequests,
+            Self::Approve { .. } | Self::Deny { .. } | Self::Leave | Self::RotateCa => {
+                Right::ChangeCluster
+            }
+            Self::Salvage { .. } => Right::Salvage,
+            Self::Ticket
+            | Self::Remove { .. }
+            | Self::OfflineGet { .. }
+            | Self::Resolve { .. }
+            | Self::Scrub => return None,
+        })
+    }
+}
+
+impl ControlDoor {
+    /// Whether somebody may have this done at all.
+    ///
+    /// # Errors
+    /// The refusal, recorded.
+    pub(super) async fn permit(&self, actor: &Actor, request: &Request) -> Result<(), String> {
+        let Some(right) = request.right(actor) else {
+            return Ok(());
+        };
+        match self.engine.permit_operator(actor, right) {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(settled(refusal).await),
+        }
+    }
+}
