@@ -32,27 +32,40 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# install_packages NAME...: installs those of the named Debian packages that are missing.
+# install_packages NAME...: installs those of the named Debian packages that are missing. A package
+# can drive out one that was there in another version, so it looks again afterwards.
 install_packages() {
-    local missing=() package
+    local missing round package
+    for round in 1 2 3; do
+        find_missing "$@"
+        if [ ${#missing[@]} = 0 ]; then
+            say "Debian packages: all there"
+            return
+        fi
+        [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+            fail "these packages are missing and only root can install them: ${missing[*]}"
+        say "installing Debian packages: ${missing[*]}"
+        [ "$round" != 1 ] || as_root apt-get update -qq
+        # All in one step where that works; apt now and then finds no way for many at once that it
+        # finds for each.
+        apt_install "${missing[@]}" >/dev/null 2>&1 && continue
+        for package in "${missing[@]}"; do
+            apt_install "$package" >/dev/null ||
+                fail "the Debian package $package cannot be installed"
+        done
+    done
+    find_missing "$@"
+    [ ${#missing[@]} = 0 ] ||
+        fail "these Debian packages drive each other out: ${missing[*]}; see apt-cache policy"
+}
+
+# find_missing NAME...: puts those that are not installed into `missing` of the caller.
+find_missing() {
+    missing=()
     for package in "$@"; do
         if ! dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed'; then
             missing+=("$package")
         fi
-    done
-    if [ ${#missing[@]} = 0 ]; then
-        say "Debian packages: all there"
-        return
-    fi
-    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
-        fail "these packages are missing and only root can install them: ${missing[*]}"
-    say "installing Debian packages: ${missing[*]}"
-    as_root apt-get update -qq
-    # All in one step where that works; apt now and then finds no way for many at once that it finds
-    # for each.
-    apt_install "${missing[@]}" >/dev/null 2>&1 && return
-    for package in "${missing[@]}"; do
-        apt_install "$package" >/dev/null || fail "the Debian package $package cannot be installed"
     done
 }
 
