@@ -1,8 +1,8 @@
 //! Stands in for the daemon and the console in a trial machine, and tries what must not work.
 //!
 //! Put into a test image as `/usr/bin/strongroom`. As `serve` it makes its attempts from inside
-//! the daemon's confinement and writes one line each; as `console` it asks PID 1 for the status
-//! and for those lines, prints both on the serial line, does what the line that it then reads
+//! the daemon's confinement and writes one line each; as `ssh` it does so from the SSH door's;
+//! as `console` it asks PID 1 for the status and for those lines, prints both on the serial line, does what the line that it then reads
 //! says (`halt`, `reboot`, `status`), and so shows that the terminal works.
 
 #![expect(clippy::print_stdout, reason = "the serial line is where it speaks")]
@@ -17,8 +17,9 @@ use std::{io, thread, time::Duration};
 fn main() -> io::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("serve") => serve(),
+        Some("ssh") => ssh(),
         Some("console") => console(),
-        _ => Err(io::Error::other("serve or console")),
+        _ => Err(io::Error::other("serve, ssh or console")),
     }
 }
 
@@ -88,10 +89,45 @@ fn serve() -> io::Result<()> {
     }
 }
 
+fn ssh() -> io::Result<()> {
+    attempt(
+        "ssh: the port of the daemon's clients",
+        true,
+        TcpListener::bind("127.0.0.1:22"),
+    );
+    attempt("ssh: read the data", false, fs::read_dir("/data"));
+    attempt(
+        "ssh: read the settings",
+        false,
+        fs::read_dir("/run/strongroom/settings"),
+    );
+    attempt(
+        "ssh: run a program",
+        false,
+        Command::new("/usr/bin/strongroom").spawn(),
+    );
+    for (question, must_work) in [("status", true), ("halt", false), ("reboot", false)] {
+        let answer = ask(&format!("{{\"ask\":\"{question}\"}}"))?;
+        let refused = answer.contains("may not ask");
+        let outcome = if refused {
+            Err(io::Error::other(answer))
+        } else {
+            Ok(())
+        };
+        attempt(&format!("ssh: ask PID 1: {question}"), must_work, outcome);
+    }
+    loop {
+        thread::park();
+    }
+}
+
 fn console() -> io::Result<()> {
     thread::sleep(Duration::from_secs(6));
     println!("probe: {}", ask("{\"ask\":\"status\"}")?);
-    println!("probe: {}", ask("{\"ask\":\"log\",\"service\":\"core\"}")?);
+    for service in ["core", "ssh"] {
+        let question = format!("{{\"ask\":\"log\",\"service\":\"{service}\"}}");
+        println!("probe: {}", ask(&question)?);
+    }
     attempt(
         "console: an internet socket",
         false,

@@ -1,12 +1,12 @@
 //! PID 1's own socket: one question as a JSON line, one answer as a JSON line.
 //!
-//! Only root, the daemon and the console may ask; the kernel says who does (SO_PEERCRED). The
-//! questions: `{"ask":"status"}`, `{"ask":"log","service":"core"}`,
+//! Only root, the daemon, the console and, for the status alone, the SSH door may ask; the kernel
+//! says who does (SO_PEERCRED). The questions: `{"ask":"status"}`, `{"ask":"log","service":"core"}`,
 //! `{"ask":"restart","service":"core"}`, `{"ask":"halt"}`, `{"ask":"reboot"}`.
 
 use crate::fault::{Naming, Outcome};
 use crate::report;
-use crate::services::{CONSOLE_USER, CONTROL_GROUP, CORE_USER};
+use crate::services::{CONSOLE_USER, CONTROL_GROUP, CORE_USER, SSH_USER};
 use crate::supervise::{Event, Events};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::Deserialize;
@@ -24,8 +24,11 @@ const PATH: &str = "/run/init.sock";
 const QUESTION_BYTES_MAX: u64 = 4096;
 /// For the question and for the answer: who is slower does not hold the socket.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Users that may ask.
-const ALLOWED: &[u32] = &[0, CORE_USER, CONSOLE_USER];
+/// Users that may ask for everything: an administrator's wish comes from the daemon, which has
+/// judged it, and somebody at the console has the machine's own switch.
+const MAY_ASK_ALL: &[u32] = &[0, CORE_USER, CONSOLE_USER];
+/// Users that may ask how the machine is.
+const MAY_LOOK: &[u32] = &[SSH_USER];
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -73,23 +76,24 @@ fn serve_one(mut stream: UnixStream, events: &Events) -> Outcome {
         .set_write_timeout(Some(PATIENCE))
         .naming(|| "time limit".into())?;
     let peer = getsockopt(&stream, PeerCredentials).naming(|| "who asks".into())?;
-    let answer = if ALLOWED.contains(&peer.uid()) {
-        answer_to(&stream, events)
-    } else {
-        json!({ "error": format!("user {} may not ask PID 1", peer.uid()) })
-    };
+    let answer = answer_to(peer.uid(), &stream, events);
     let line = format!("{answer}\n");
     stream.write_all(line.as_bytes()).naming(|| "answer".into())
 }
 
-fn answer_to(stream: &UnixStream, events: &Events) -> Value {
+fn may_ask(user: u32, ask: &Ask) -> bool {
+    MAY_ASK_ALL.contains(&user) || (MAY_LOOK.contains(&user) && *ask == Ask::Status)
+}
+
+fn answer_to(user: u32, stream: &UnixStream, events: &Events) -> Value {
     let mut line = String::new();
     let read = BufReader::new(stream.take(QUESTION_BYTES_MAX)).read_line(&mut line);
     let ask = match read
         .naming(|| "reading the question".into())
         .and_then(|_| parse(&line))
     {
-        Ok(ask) => ask,
+        Ok(ask) if may_ask(user, &ask) => ask,
+        Ok(_) => return json!({ "error": format!("user {user} may not ask PID 1 for this") }),
         Err(fault) => return json!({ "error": fault.to_string() }),
     };
     let (answer, wait) = sync_channel(1);
@@ -109,6 +113,21 @@ fn parse(line: &str) -> Outcome<Ask> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_reached_from_afar_may_only_look() {
+        for user in [0, CORE_USER, CONSOLE_USER] {
+            assert!(may_ask(user, &Ask::Halt) && may_ask(user, &Ask::Status));
+        }
+        assert!(may_ask(SSH_USER, &Ask::Status));
+        let log = Ask::Log {
+            service: "core".into(),
+        };
+        for ask in [Ask::Halt, Ask::Reboot, log] {
+            assert!(!may_ask(SSH_USER, &ask), "{ask:?}");
+        }
+        assert!(!may_ask(902, &Ask::Status));
+    }
 
     #[test]
     fn questions_are_understood() {

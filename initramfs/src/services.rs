@@ -12,6 +12,8 @@ pub(crate) const CORE_USER: u32 = 900;
 pub(crate) const CONSOLE_USER: u32 = 901;
 const NETWORK_USER: u32 = 902;
 const TIME_USER: u32 = 903;
+/// User and group of the SSH door.
+pub(crate) const SSH_USER: u32 = 904;
 /// Group of those who may speak to the control sockets.
 pub(crate) const CONTROL_GROUP: u32 = 910;
 
@@ -210,6 +212,8 @@ pub(crate) const SERVICES: &[Service] = &[
         arguments: &[
             "serve",
             "--console-uid=901",
+            "--ssh-uid=904",
+            "--init=/run/init.sock",
             "--network=/run/strongroom/settings/network.json",
             "--setup=/run/strongroom/setup",
         ],
@@ -258,6 +262,42 @@ pub(crate) const SERVICES: &[Service] = &[
         threads_max: 1_024,
         locked_bytes_max: 0,
         out_of_memory: -900,
+    },
+    Service {
+        name: "ssh",
+        program: "/usr/bin/strongroom",
+        arguments: &["ssh", "--init=/run/init.sock"],
+        user: SSH_USER,
+        groups: &[CONTROL_GROUP],
+        streams: Streams::Log,
+        capabilities: &[(
+            Capability::CAP_NET_BIND_SERVICE,
+            "SSH is at port 22, below 1024",
+        )],
+        calls: &[
+            &syscalls::START,
+            &syscalls::MEMORY,
+            &syscalls::PROCESS,
+            &syscalls::THREADS,
+            &syscalls::CLOCKS,
+            &syscalls::READ_FILES,
+            &syscalls::WRITE_STREAMS,
+            &syscalls::EVENTS,
+            &syscalls::TALK,
+            &syscalls::SERVE,
+            &syscalls::LOCAL_SOCKETS,
+            &syscalls::INTERNET_SOCKETS,
+        ],
+        reaches: &[
+            reach("/usr/bin/strongroom", Access::Run, "the program itself"),
+            LOADER,
+            LIBRARIES,
+        ],
+        files_max: 256,
+        // A session has a thread of its own, and one that asks the node for it.
+        threads_max: 256,
+        locked_bytes_max: 0,
+        out_of_memory: 0,
     },
     Service {
         name: "console",

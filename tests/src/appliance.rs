@@ -18,6 +18,8 @@ const MEMORY_MIB: u32 = 1024;
 const KMIP: u16 = 5696;
 /// The web port in the machine.
 const WEB: u16 = 9443;
+/// The port of its SSH door in the machine.
+const SSH: u16 = 22;
 /// How long the guest may take to ask something; argon2id and the founding come in between, and
 /// a processor that is emulated may have to share its core.
 pub const PROMPT_WITHIN: Duration = Duration::from_secs(120);
@@ -179,9 +181,9 @@ impl Appliance {
         Ok(())
     }
 
-    /// A network adapter whose KMIP and web ports are reached from here.
+    /// A network adapter whose ports for clients and operators are reached from here.
     pub fn nic() -> Nic {
-        Nic::user().forward(KMIP).forward(WEB)
+        Nic::user().forward(KMIP).forward(WEB).forward(SSH)
     }
 
     /// Since when it is on.
@@ -201,6 +203,13 @@ impl Appliance {
     pub fn kmip(&self) -> Result<SocketAddr> {
         let machine = self.machine.as_ref().context("the appliance is off")?;
         machine.forwarded(KMIP).context("KMIP is forwarded")
+    }
+
+    /// At which port SSH is reached from here.
+    pub fn ssh_port(&self) -> Result<u16> {
+        let machine = self.machine.as_ref().context("the appliance is off")?;
+        let address = machine.forwarded(SSH).context("SSH is forwarded")?;
+        Ok(address.port())
     }
 
     /// Waits for a prompt and answers it; gives what was printed before.

@@ -1,7 +1,7 @@
 //! The product, run the way its user would: processes, sockets, files, stock clients.
 //!
 //! `node` starts and ends the program, `standalone` serves as an appliance does, `appliance` is a
-//! machine with the `image`, `terminal` types at any of them, `client` talks KMIP to any of them,
+//! machine with the `image`, `terminal` and `desk` type at any of them, `client` talks KMIP to them,
 //! `load` works on many connections at once, `oracle` remembers what was promised and judges what
 //! came of it, `python` keeps the stock clients, `power` loads the preload shim of `tests/lossy`
 //! and cuts the power, `dice` makes choices from a seed, `sim` is a whole cluster in one thread,
@@ -15,6 +15,7 @@
 
 pub mod appliance;
 pub mod client;
+pub mod desk;
 pub mod dice;
 pub mod fleet;
 pub mod image;
@@ -29,6 +30,7 @@ pub mod sim;
 pub mod standalone;
 pub mod storm;
 pub mod terminal;
+pub mod transcript;
 
 /// Whether the figures of the promises are asked for, whatever time they take.
 pub fn is_full() -> bool {

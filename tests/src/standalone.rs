@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Password of its administrator.
 pub const PASSWORD: &str = "correct horse battery";
@@ -24,20 +25,37 @@ pub struct Standalone {
     /// Where its web door is, and where other nodes reach it.
     pub web: SocketAddr,
     pub cluster: SocketAddr,
+    /// Where its SSH door is.
+    pub ssh: SocketAddr,
     serve: Option<Child>,
+    ssh_door: Option<Child>,
 }
 
 impl Drop for Standalone {
     fn drop(&mut self) {
-        if let Some(mut serve) = self.serve.take() {
-            drop(serve.kill());
-            drop(serve.wait());
+        for mut child in self.serve.take().into_iter().chain(self.ssh_door.take()) {
+            drop(child.kill());
+            drop(child.wait());
         }
     }
 }
 
 fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// A free one of those that not everybody may have, as SSH has; one of the others for a user who
+/// may not.
+fn free_low_port() -> Result<SocketAddr> {
+    /// Nobody else takes them in between, but for the tests beside this one.
+    static NEXT: AtomicU16 = AtomicU16::new(600);
+    let low = std::iter::from_fn(|| Some(NEXT.fetch_add(1, Ordering::Relaxed)));
+    let low = low.take_while(|port| *port < 1024);
+    let addresses = low.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let free = addresses
+        .filter_map(|address| TcpListener::bind(address).ok())
+        .next();
+    free.map_or_else(free_port, |listener| Ok(listener.local_addr()?))
 }
 
 /// Answers every question as PID 1 would answer one about the state of the machine.
@@ -67,7 +85,9 @@ impl Standalone {
             kmip: free_port()?,
             web: free_port()?,
             cluster: free_port()?,
+            ssh: free_low_port()?,
             serve: None,
+            ssh_door: None,
         })
     }
 
@@ -82,6 +102,8 @@ impl Standalone {
         serve.arg("serve").arg("--dir").arg(self.path("data"));
         serve.arg("--sockets").arg(self.path("sockets"));
         serve.arg("--console-uid").arg("901");
+        serve.arg("--ssh-uid").arg("904");
+        serve.arg("--init").arg(self.path("init.sock"));
         serve
             .arg("--network")
             .arg(self.path("settings/network.json"));
@@ -89,12 +111,22 @@ impl Standalone {
             fs::write(self.path("setup"), text)?;
             serve.arg("--setup").arg(self.path("setup"));
         }
-        let said = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("said"))?;
-        self.serve = Some(serve.stdin(Stdio::null()).stderr(said).spawn()?);
+        self.serve = Some(serve.stdin(Stdio::null()).stderr(self.log()?).spawn()?);
         Ok(())
+    }
+
+    /// Has its SSH door run, which is a process of its own.
+    pub fn start_ssh(&mut self) -> Result<()> {
+        let mut door = Command::new(strongroom()?);
+        door.arg("ssh").arg("--sockets").arg(self.path("sockets"));
+        door.arg("--init").arg(self.path("init.sock"));
+        self.ssh_door = Some(door.stdin(Stdio::null()).stderr(self.log()?).spawn()?);
+        Ok(())
+    }
+
+    fn log(&self) -> Result<File> {
+        let mut options = File::options();
+        Ok(options.create(true).append(true).open(self.path("said"))?)
     }
 
     /// What it wrote to its log.
@@ -119,8 +151,8 @@ impl Standalone {
     /// The addresses, as lines of a set-up file.
     pub fn addresses(&self) -> String {
         format!(
-            "kmip.listen = {}\nweb.listen = {}\ncluster.listen = {}\n",
-            self.kmip, self.web, self.cluster
+            "kmip.listen = {}\nweb.listen = {}\ncluster.listen = {}\nssh.listen = {}\n",
+            self.kmip, self.web, self.cluster, self.ssh
         )
     }
 }

@@ -12,14 +12,16 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tests::appliance::{Appliance, PASSWORD, setup_file};
 use tests::client::Client;
+use tests::desk::Desk;
 use tests::python;
+use tests::transcript::visible;
 
 /// Steps of the PyKMIP script.
 const STEPS: usize = 32;
 /// The promise for a boot under emulation.
 const SERVING_WITHIN: Duration = Duration::from_secs(60);
-/// Ports of an appliance that was set up with defaults: KMIP, web, cluster.
-const LISTENING: [&str; 3] = ["tcp 5696", "tcp 9001", "tcp 9443"];
+/// Ports of an appliance that was set up with defaults: SSH, KMIP, cluster, web.
+const LISTENING: [&str; 4] = ["tcp 22", "tcp 5696", "tcp 9001", "tcp 9443"];
 
 #[test]
 fn set_up_on_the_console_serves_and_comes_back() -> Result<()> {
@@ -45,6 +47,7 @@ fn set_up_on_the_console_serves_and_comes_back() -> Result<()> {
     for name in ["demo", "demo2"] {
         appliance.add_client(name)?;
     }
+    the_same_commands_from_another_machine(&mut appliance)?;
     // A stock client outside the machine.
     let port = appliance.kmip()?.port();
     let said = python::flow_at("pykmip_flow.py", port, &appliance.clients())?;
@@ -71,6 +74,49 @@ fn set_up_on_the_console_serves_and_comes_back() -> Result<()> {
         begun.elapsed().as_secs_f64()
     );
     appliance.cut_power()
+}
+
+/// The SSH door of the machine, with a key that was given at the console.
+fn the_same_commands_from_another_machine(appliance: &mut Appliance) -> Result<()> {
+    let desk = Desk::new(appliance.ssh_port()?)?;
+    let key = std::fs::read_to_string(desk.key().with_extension("pub"))?;
+    appliance.command(&format!("admin ssh-keys admin \"{}\"", key.trim()))?;
+    for line in [
+        "client list",
+        "slot list",
+        "show settings",
+        "show admins",
+        "show running-config",
+    ] {
+        let (here, there) = (appliance.command(line)?, desk.line(line)?);
+        ensure!(there.status.success(), "{line}: {there:?}");
+        let there = String::from_utf8(there.stdout)?;
+        ensure!(
+            visible(&here) == visible(&there),
+            "{line}:\n{here}\n{there}"
+        );
+    }
+    // It knows how the machine is, and may not end it behind the daemon's back.
+    let health = desk.line("show health --json")?;
+    let health: Value = serde_json::from_slice(&health.stdout)?;
+    let listening = health["listening"].as_array().context("ports")?;
+    ensure!(listening.contains(&"tcp 22".into()), "{listening:?}");
+    // A process that ends is started again, and so is the door.
+    let restarted = desk.line("services restart ssh")?;
+    let said = String::from_utf8_lossy(&restarted.stdout).into_owned();
+    let begun = Instant::now();
+    while !desk.line("show version")?.status.success() {
+        ensure!(
+            begun.elapsed() < SERVING_WITHIN,
+            "SSH did not come back: {said}"
+        );
+    }
+    let log = appliance.command("show log activity")?;
+    ensure!(
+        log.contains("operator admin (ssh) asked Restart Service ssh"),
+        "{log}"
+    );
+    Ok(())
 }
 
 /// A machine whose clock is wrong and that has no time server goes by what the operator types, and

@@ -363,6 +363,68 @@ fn second_administrator(terminal: &mut Terminal) -> Result<()> {
     Ok(())
 }
 
+/// A node whose keys are destroyed is as new, and what was on the blocks of its keys is zeros.
+#[test]
+fn everything_is_destroyed_on_demand() -> Result<()> {
+    let mut appliance = Standalone::new()?;
+    let text = format!(
+        "# strongroom setup 1\nhostname = kms1\neth0.ipv4 = off\n{}\
+         admin.password = {PASSWORD}\nunlock = disk\nrecovery = passphrase\n\
+         recovery.passphrase = {PASSPHRASE}\n",
+        appliance.addresses()
+    );
+    appliance.start(Some(&text))?;
+    let mut terminal = console(&appliance)?;
+    terminal.signs_in("admin", PASSWORD)?;
+    terminal.expect("strongroom>")?;
+    let keys = appliance.path("data/keys");
+    let mut remnants = Vec::new();
+    for entry in fs::read_dir(&keys)? {
+        let entry = entry?;
+        let remnant = appliance.path("").join(entry.file_name());
+        fs::hard_link(entry.path(), &remnant)?;
+        remnants.push(remnant);
+    }
+    ensure!(
+        remnants.len() > 1,
+        "keys are in two files at least: {remnants:?}"
+    );
+    for (secret, word, why) in [
+        ("a wrong passphrase", "zeroize", "nothing was destroyed"),
+        (PASSPHRASE, "yes", "Nothing was done."),
+    ] {
+        terminal.send("zeroize\r")?;
+        terminal.answer("zeroize.secret", secret)?;
+        terminal.answer("zeroize.confirm", word)?;
+        terminal.expect(why)?;
+        terminal.expect("strongroom>")?;
+    }
+    let log = terminal.command("show log activity --last 20")?;
+    ensure!(
+        log.contains("asked Zeroize with a secret that opens no"),
+        "{log}"
+    );
+    terminal.send("zeroize\r")?;
+    terminal.answer("zeroize.secret", PASSPHRASE)?;
+    terminal.answer("zeroize.confirm", "zeroize")?;
+    terminal.expect("Everything is destroyed")?;
+    ensure!(!terminal.seen.contains(PASSPHRASE), "a secret was shown");
+    // PID 1 would start it again.
+    appliance.kill()?;
+    fs::remove_file(appliance.path("setup"))?;
+    appliance.start(None)?;
+    terminal.answer("hostname", "kms2")?;
+    for remnant in remnants {
+        let bytes = fs::read(&remnant)?;
+        ensure!(bytes.iter().all(|byte| *byte == 0), "{}", remnant.display());
+    }
+    for folder in ["data/keys", "data/data", "data/clients"] {
+        let left = fs::read_dir(appliance.path(folder))?.count();
+        ensure!(left == 0, "{left} files are left in {folder}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_bad_file_is_refused_with_its_lines() -> Result<()> {
     let mut appliance = Standalone::new()?;

@@ -9,8 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+use tests::desk::Desk;
 use tests::node::{Node, Site, strongroom};
 use tests::terminal::Terminal;
+use tests::transcript;
 
 /// The password that the first administrator chooses.
 const OWN: &str = "seven lamps under water";
@@ -21,92 +23,6 @@ const SLOT: &str = "a passphrase for the safe";
 /// Connections that a node takes at a time.
 const CONNECTIONS_MAX: usize = 32;
 
-/// The machine of an administrator.
-struct Desk {
-    folder: tempfile::TempDir,
-    port: String,
-}
-
-impl Desk {
-    fn at(node: &Node) -> Result<Self> {
-        let desk = Self {
-            folder: tempfile::tempdir()?,
-            port: node.ssh().port().to_string(),
-        };
-        let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", "jane@desk", "-f"])
-            .arg(desk.key())
-            .status()
-            .context("ssh-keygen (Debian: apt-get install openssh-client)")?;
-        ensure!(made.success(), "ssh-keygen: {made}");
-        let ask = desk.path("ask");
-        fs::write(
-            &ask,
-            format!("#!/bin/sh\ncat {}\n", desk.path("typed").display()),
-        )?;
-        fs::set_permissions(&ask, fs::Permissions::from_mode(0o700))?;
-        Ok(desk)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn key(&self) -> PathBuf {
-        self.path("key")
-    }
-
-    /// The client, with a password that it is given when it asks.
-    fn by_password(&self, program: &str, password: &str) -> Result<Command> {
-        fs::write(self.path("typed"), password)?;
-        let mut command = self.client(program);
-        command
-            .args([
-                "-o",
-                "PubkeyAuthentication=no",
-                "-o",
-                "NumberOfPasswordPrompts=1",
-            ])
-            .env("SSH_ASKPASS", self.path("ask"))
-            .env("SSH_ASKPASS_REQUIRE", "force");
-        Ok(command)
-    }
-
-    /// The client, with the key of this desk.
-    fn by_key(&self, program: &str) -> Command {
-        let mut command = self.client(program);
-        command.args(["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i"]);
-        command.arg(self.key());
-        command
-    }
-
-    fn client(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let known = format!("UserKnownHostsFile={}", self.path("known").display());
-        command
-            .args([
-                "-F",
-                "/dev/null",
-                "-o",
-                "StrictHostKeyChecking=accept-new",
-                "-o",
-                &known,
-            ])
-            .args(["-o", "LogLevel=ERROR", "-o", &format!("Port={}", self.port)])
-            .env_remove("SSH_AUTH_SOCK");
-        command
-    }
-
-    /// Has one line carried out.
-    fn line(&self, line: &str) -> Result<Output> {
-        let mut ssh = self.by_key("ssh");
-        Ok(ssh
-            .args(["admin@127.0.0.1", line])
-            .stdin(Stdio::null())
-            .output()?)
-    }
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -114,7 +30,7 @@ fn text(bytes: &[u8]) -> String {
 /// A node whose administrator has logged in for the first time, and put a key there.
 fn moved_in(site: &Site) -> Result<(Node, Desk, Terminal)> {
     let node = site.start()?;
-    let desk = Desk::at(&node)?;
+    let desk = Desk::new(node.ssh().port())?;
     let once = fs::read_to_string(node.dir().join("admin-password"))?;
     let mut ssh = desk.by_password("ssh", once.trim())?;
     ssh.args(["-tt", "admin@127.0.0.1"]);
@@ -237,11 +153,20 @@ fn an_administrator_moves_in() -> Result<()> {
     Ok(())
 }
 
+/// The answers are those of an appliance (suite `transcript`).
+#[test]
+fn a_node_for_trying_out_answers_as_an_appliance() -> Result<()> {
+    let site = Site::new()?;
+    let (_node, _desk, mut terminal) = moved_in(&site)?;
+    let answers = transcript::transcript(|line| transcript::typed(&mut terminal, line))?;
+    transcript::same("strongroom dev", &transcript::kept()?, &answers)
+}
+
 #[test]
 fn who_is_nobody_stays_outside() -> Result<()> {
     let site = Site::new()?;
     let node = site.start()?;
-    let desk = Desk::at(&node)?;
+    let desk = Desk::new(node.ssh().port())?;
     let once = fs::read_to_string(node.dir().join("admin-password"))?;
     let outside = |mut ssh: Command, who: &str| -> Result<()> {
         let tried = ssh.args([who, "status"]).stdin(Stdio::null()).output()?;
@@ -360,15 +285,12 @@ fn there_is_nothing_but_the_command_line() -> Result<()> {
     // The host is the same after a restart: the client would refuse another key.
     node.kill()?;
     let node = site.start()?;
-    let desk = Desk {
-        port: node.ssh().port().to_string(),
-        ..desk
-    };
+    let desk = desk.moved_to(node.ssh().port());
     let known = fs::read_to_string(desk.path("known"))?;
     let known = known.split_once(' ').context("a known host")?.1;
     fs::write(
         desk.path("known"),
-        format!("[127.0.0.1]:{} {known}", desk.port),
+        format!("[127.0.0.1]:{} {known}", node.ssh().port()),
     )?;
     let mut ssh = desk.by_key("ssh");
     let again = ssh

@@ -20,6 +20,7 @@ use crate::Permission;
 use crate::administrator::PERMISSIONS_FORMAT;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use canonical::{Network, fits_network};
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,12 @@ impl Setting {
 /// The format that brought the first settings.
 const FIRST_FORMAT: u32 = 3;
 
+/// The format that brought the doors of operators.
+const DOORS_FORMAT: u32 = 5;
+
+/// The settings that say where a service listens.
+pub const LISTENERS: [&str; 4] = ["kmip.listen", "web.listen", "cluster.listen", "ssh.listen"];
+
 /// Whose a setting is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
@@ -101,6 +108,8 @@ pub enum Kind {
     TimeServers,
     /// Address and port on which a service listens.
     Listener,
+    /// Address and port on which a service listens that may be off; may be empty.
+    Door,
     /// Common name of a certificate authority; may be empty.
     CommonName,
     /// A whole number between two others, both included, without leading zeros.
@@ -218,6 +227,19 @@ pub const TABLE: &[Setting] = &[
     listener("kmip.listen", "KMIP listens on", "0.0.0.0:5696"),
     listener("web.listen", "Web and REST listen on", "0.0.0.0:9443"),
     listener("cluster.listen", "Other nodes are heard on", "0.0.0.0:9001"),
+    Setting {
+        id: "ssh.listen",
+        title: "SSH listens on",
+        help: "Address and port of the command line for administrators at other machines.\n\
+               0.0.0.0 is every IPv4 address of this node, [::] every address; none keeps the\n\
+               door shut. Sessions that are open go on when it changes.\n\
+               Example: 192.0.2.10:22, or [2001:db8::10]:22",
+        kind: Kind::Door,
+        default: Some("0.0.0.0:22"),
+        scope: Scope::Node,
+        permission: Permission::Services,
+        format: DOORS_FORMAT,
+    },
     Setting {
         id: "ca.subject",
         title: "Name of the Local CA",
@@ -455,19 +477,22 @@ pub fn check_together<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<(), S
     if is_off(outgoing) && !(is_off("eth0") && is_off("eth1")) {
         return Err(format!("outgoing: {outgoing} is off; choose the other one"));
     }
-    check_listeners(["kmip.listen", "web.listen", "cluster.listen"], value)
+    check_listeners(value)
 }
 
 /// Two services cannot listen on one port of one address.
-fn check_listeners<'a>(ids: [&str; 3], value: impl Fn(&str) -> &'a str) -> Result<(), String> {
-    let [kmip, web, cluster] = ids;
-    for (one, other) in [(kmip, web), (kmip, cluster), (web, cluster)] {
-        let (a, b) = (value(one), value(other));
-        if Network::listeners_meet(a, b) {
-            return Err(format!(
-                "{other}: {b} is taken by {one} ({a}); choose another port or address"
-            ));
+fn check_listeners<'a>(value: impl Fn(&str) -> &'a str) -> Result<(), String> {
+    let mut before: Vec<(&str, &str)> = Vec::new();
+    for other in LISTENERS {
+        let b = value(other);
+        for (one, a) in &before {
+            if Network::listeners_meet(a, b) {
+                return Err(format!(
+                    "{other}: {b} is taken by {one} ({a}); choose another port or address"
+                ));
+            }
         }
+        before.push((other, b));
     }
     Ok(())
 }

@@ -17,8 +17,8 @@ pub struct Layout {
     root: PathBuf,
     /// Folder of the Unix sockets; the node's own folder when there is no other.
     sockets: Option<PathBuf>,
-    /// What the process that sets the clock says of it; none where there is no such process.
-    time_status: Option<PathBuf>,
+    /// Folder in which the processes of network and time report; none where there are none.
+    reports: Option<PathBuf>,
 }
 
 impl Layout {
@@ -27,19 +27,25 @@ impl Layout {
         Self {
             root: root.into(),
             sockets: None,
-            time_status: None,
+            reports: None,
         }
     }
 
-    /// The same on a machine with a process that sets the clock and says so in this file.
-    pub(crate) fn with_time_status(mut self, file: impl Into<PathBuf>) -> Self {
-        self.time_status = Some(file.into());
+    /// The same on a machine with processes that set up network and clock, and report below this
+    /// folder.
+    pub(crate) fn with_reports(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.reports = Some(folder.into());
         self
     }
 
     /// The file in which the process that sets the clock says what it did.
-    pub(crate) fn time_status(&self) -> Option<&Path> {
-        self.time_status.as_deref()
+    pub(crate) fn time_status(&self) -> Option<PathBuf> {
+        Some(self.reports.as_ref()?.join("time/time.json"))
+    }
+
+    /// The file in which the process that sets up the network says what is so.
+    pub(crate) fn network_status(&self) -> Option<PathBuf> {
+        Some(self.reports.as_ref()?.join("network/status.json"))
     }
 
     /// The same with the Unix sockets in a folder of their own, so that who may reach them need not
@@ -197,7 +203,8 @@ impl Layout {
         self.sockets.as_deref().unwrap_or(&self.root)
     }
 
-    /// There while a set-up is not confirmed.
+    /// There while a set-up is not confirmed, and from the moment on in which everything is to be
+    /// destroyed: what is found with it is emptied at the next start.
     pub(crate) fn setup_begun(&self) -> PathBuf {
         self.root.join("setup-begun")
     }

@@ -31,6 +31,7 @@ use cluster::{Cluster, ClusterConfig, Member, Role, Timing};
 use domain::{Actor, Ask, NodeId};
 use ledger::{Ledger, OpenError, SegmentsConfig, StdDisk};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub console: Option<u32>,
     /// See `console`.
     pub ssh: Option<u32>,
+    /// The socket of PID 1; none where it is none of ours.
+    pub init: Option<PathBuf>,
 }
 
 /// Addresses of the doors that clients use.
@@ -422,6 +425,7 @@ async fn open_doors(
             console: settings.console,
             ssh: settings.ssh,
         },
+        init: settings.init.clone(),
     });
     tokio::spawn(control.open(stop.clone())?);
     Ok(doors)

@@ -73,6 +73,24 @@ impl Disk for NodeDisk {
     }
 }
 
+/// Overwrites every file of a keys folder with zeros, where it lies. The files stay.
+///
+/// # Errors
+/// The disk fails; what comes behind it is not erased.
+pub fn erase_files(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            erase(OpenOptions::new().write(true).open(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
+
 fn erase(mut file: File) -> io::Result<()> {
     let bytes = file.metadata()?.len();
     file.seek(SeekFrom::Start(0))?;
@@ -114,6 +132,17 @@ mod tests {
         fs::hard_link(&path, &same).unwrap();
         NodeDisk.overwrite(&path, b"new").unwrap();
         assert_eq!(fs::read(&same).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_is_erased_is_zeros() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, same) = (folder.path().join("file"), folder.path().join("same"));
+        NodeDisk.replace(&path, b"the bytes of a key").unwrap();
+        fs::hard_link(&path, &same).unwrap();
+        erase_files(folder.path()).unwrap();
+        assert_eq!(fs::read(&same).unwrap(), [0; 18]);
+        assert!(erase_files(&folder.path().join("absent")).is_ok());
     }
 
     #[test]

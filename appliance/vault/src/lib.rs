@@ -48,6 +48,7 @@ pub use ca::{
     CaFault, ClientCredential, IssuedCertificate, LocalCa, ServerProfile, SubjectName, Validity,
 };
 pub use cluster_ca::{ClusterCa, member_dns_name};
+pub use disk::erase_files;
 pub use envelope::{EnvelopeFault, EnvelopePurpose};
 pub use keys_file::{KeysFileFault, KeysWriteFault};
 pub use log_key::LogSigner;

@@ -83,7 +83,7 @@ fn the_console_has_no_internet_and_only_doors_listen() {
         .map(|s| s.name)
         .filter(|n| has(n, &syscalls::SERVE))
         .collect();
-    assert_eq!(serving, ["core"]);
+    assert_eq!(serving, ["core", "ssh"]);
 }
 
 #[test]

@@ -19,9 +19,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// Suites in which the services do all that they do, by package and name.
-const SUITES: [(&str, &str); 3] = [
+const SUITES: [(&str, &str); 4] = [
     ("network", "namespaces"),
     ("tests", "first_run"),
+    ("tests", "transcript"),
     // Three processes of the daemon that join, agree, and bring each other up to date.
     ("tests", "cluster_stale"),
 ];

@@ -38,6 +38,8 @@ pub enum Right {
     Salvage,
     /// Switch off or start anew.
     Power,
+    /// Destroy all keys and logs of a node.
+    Zeroize,
     /// List the other administrators.
     SeeAdministrators,
     /// Change the other administrators.
@@ -46,7 +48,7 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SeeStatus,
         Self::SeeKeys,
         Self::SeeUsers,
@@ -60,6 +62,7 @@ impl Right {
         Self::ChangeCluster,
         Self::Salvage,
         Self::Power,
+        Self::Zeroize,
         Self::SeeAdministrators,
         Self::ChangeAdministrators,
     ];
@@ -80,6 +83,7 @@ impl Right {
             Self::ChangeCluster => "Change Cluster",
             Self::Salvage => "Salvage",
             Self::Power => "Power",
+            Self::Zeroize => "Zeroize",
             Self::SeeAdministrators => "See Administrators",
             Self::ChangeAdministrators => "Change Administrators",
         }
@@ -101,7 +105,9 @@ impl Right {
             Self::SeeJoinRequests | Self::ChangeCluster => of(&[Permission::Cluster]),
             Self::Salvage => of(&[Permission::RestoreKeys]),
             Self::Power => of(&[Permission::Services]),
-            Self::SeeAdministrators | Self::ChangeAdministrators => of(&[Permission::HighAccess]),
+            Self::Zeroize | Self::SeeAdministrators | Self::ChangeAdministrators => {
+                of(&[Permission::HighAccess])
+            }
         }
     }
 }

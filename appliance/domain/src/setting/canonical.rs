@@ -56,7 +56,7 @@ pub(super) fn check(kind: Kind, value: &str) -> Result<String, String> {
             "ntp1.example.org, 192.0.2.123",
             time_server,
         ),
-        Kind::Listener => listener(value),
+        Kind::Listener | Kind::Door => listener(value),
         Kind::CommonName => common_name(value),
         Kind::Number(min, max) => between(value, min, max),
     }
@@ -70,6 +70,7 @@ const fn may_be_empty(kind: Kind) -> bool {
         | Kind::Gateway6
         | Kind::Resolvers
         | Kind::TimeServers
+        | Kind::Door
         | Kind::CommonName => true,
         Kind::HostLabel
         | Kind::Choice(_)

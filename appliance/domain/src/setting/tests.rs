@@ -300,6 +300,11 @@ fn zones_listeners_and_subjects() {
             ("[2001:DB8::1]:65535", "[2001:db8::1]:65535"),
         ],
     );
+    accepts(
+        "ssh.listen",
+        &[("none", ""), ("", ""), ("[::]:22", "[::]:22")],
+    );
+    refuses("ssh.listen", &[("22", "no address with a port")]);
     refuses(
         "web.listen",
         &[
@@ -379,6 +384,11 @@ fn values_fit_each_other() {
         (
             said(&[("kmip.listen", "[::]:9001")]),
             "cluster.listen: 0.0.0.0:9001 is taken by kmip.listen ([::]:9001); \
+             choose another port or address",
+        ),
+        (
+            said(&[("ssh.listen", "192.0.2.10:9443")]),
+            "ssh.listen: 192.0.2.10:9443 is taken by web.listen (0.0.0.0:9443); \
              choose another port or address",
         ),
     ];

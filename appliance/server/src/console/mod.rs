@@ -7,38 +7,25 @@
 mod dialogue;
 mod line;
 
-use crate::layout::Layout;
 use crate::session::commands;
 use crate::session::talk::Talk;
 use crate::session::terminal::Terminal;
 use anyhow::Context;
 use line::Tty;
 use serde_json::Value;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Pause before the node is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
-/// Where the console finds what it talks to.
-#[derive(Debug)]
-pub(crate) struct Places {
-    /// Folder of the node's sockets.
-    pub(crate) sockets: PathBuf,
-    /// The socket of PID 1; none where there is none of ours.
-    pub(crate) init: Option<PathBuf>,
-}
-
 /// Runs until the line is gone.
-pub(crate) fn run(places: &Places) -> anyhow::Result<()> {
-    let layout = Layout::new("/nonexistent").with_sockets(&places.sockets);
-    let talk = Talk::new(layout, places.init.clone());
+pub(crate) fn run(talk: &Talk) -> anyhow::Result<()> {
     let mut screen = Tty::open().context("the console is no terminal")?;
     let mut terminal = Terminal::new(&mut screen);
     let mut said = None;
     loop {
         let Ok(phase) = talk.phase() else {
-            let now = waiting(&talk);
+            let now = waiting(talk);
             if said.as_ref() != Some(&now) {
                 terminal.say(&now)?;
                 said = Some(now);
@@ -48,10 +35,10 @@ pub(crate) fn run(places: &Places) -> anyhow::Result<()> {
         };
         said = None;
         match phase.get("phase").and_then(Value::as_str) {
-            Some("set-up") => dialogue::set_up(&mut terminal, &talk)?,
-            Some("confirm") => dialogue::confirm(&mut terminal, &talk, &phase)?,
-            Some("sealed") => dialogue::unlock(&mut terminal, &talk)?,
-            _ => commands::sign_in_and_run(&mut terminal, &talk)?,
+            Some("set-up") => dialogue::set_up(&mut terminal, talk)?,
+            Some("confirm") => dialogue::confirm(&mut terminal, talk, &phase)?,
+            Some("sealed") => dialogue::unlock(&mut terminal, talk)?,
+            _ => commands::sign_in_and_run(&mut terminal, talk)?,
         }
     }
 }

@@ -223,8 +223,9 @@ mod tests {
     fn a_clock_that_servers_have_set_is_followed_and_no_other() {
         let _alone = clock::TURNING.lock();
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("time.json");
-        let layout = Layout::new(folder.path()).with_time_status(&file);
+        let layout = Layout::new(folder.path()).with_reports(folder.path());
+        let file = layout.time_status().unwrap();
+        std::fs::create_dir(file.parent().unwrap()).unwrap();
         let before = clock::now().0;
         clock::turn(SERVERS_MS_MAX - 10_000);
         assert!(!follow_servers(&layout), "there is no file");

@@ -4,6 +4,9 @@ use crate::doors::kmip::UserField;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+/// Keys that are listed when nobody says how many.
+pub(crate) const KEYS_SHOWN: u64 = 1000;
+
 /// Strongroom keeps other systems' encryption keys and proves what happened to them.
 #[derive(Debug, Parser)]
 #[command(name = "strongroom", version, max_term_width = 100)]
@@ -48,7 +51,10 @@ pub(super) enum Command {
     Serve(Serve),
     /// Be the console of an appliance on this terminal: first set-up, unlocking, commands.
     #[command(after_help = "Example:\n  strongroom console --sockets box/sockets")]
-    Console(Console),
+    Console(Places),
+    /// Be the SSH door of an appliance: the commands of the console, from other machines.
+    #[command(after_help = "Example:\n  strongroom ssh --sockets box/sockets")]
+    Ssh(Places),
     /// The process that talks to a PKCS#11 library; started by the node itself.
     #[command(hide = true)]
     HsmWorker,
@@ -112,6 +118,12 @@ pub(super) struct Serve {
     /// User id of the console, which may ask for what its administrator may.
     #[arg(long, value_name = "UID")]
     pub(super) console_uid: Option<u32>,
+    /// User id of the SSH door, which may ask for what those may who sign in there.
+    #[arg(long, value_name = "UID")]
+    pub(super) ssh_uid: Option<u32>,
+    /// The socket of PID 1, which ends the machine when an administrator wants it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) init: Option<PathBuf>,
     /// File that the processes of network and time read.
     #[arg(long, value_name = "FILE")]
     pub(super) network: Option<PathBuf>,
@@ -123,8 +135,9 @@ pub(super) struct Serve {
     pub(super) user_field: UserField,
 }
 
+/// Where a process without rights of its own finds those whom it asks.
 #[derive(Debug, Args)]
-pub(super) struct Console {
+pub(super) struct Places {
     /// Folder of the Unix sockets of the node.
     #[arg(long, value_name = "DIR", default_value = "/run/strongroom/control")]
     pub(super) sockets: PathBuf,
@@ -432,7 +445,7 @@ pub(crate) enum Key {
     /// List objects, oldest first.
     List {
         /// At most so many.
-        #[arg(long, default_value_t = 1000, value_name = "N")]
+        #[arg(long, default_value_t = KEYS_SHOWN, value_name = "N")]
         limit: u64,
         /// One JSON object a line.
         #[arg(long)]

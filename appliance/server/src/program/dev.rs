@@ -75,6 +75,7 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
         ca_subject: None,
         console: None,
         ssh: None,
+        init: None,
     };
     turn_clock(&layout.clock_offset());
     tokio::spawn(keep_turning_clock(layout.clock_offset()));

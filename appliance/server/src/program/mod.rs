@@ -10,11 +10,16 @@ mod recover;
 mod serve;
 mod verify;
 
-use crate::console;
+use crate::session::talk::Talk;
+use crate::{console, ssh};
 pub(crate) use args::NodeCommand;
 use args::{Arguments, ClusterCommand, Command};
 use clap::Parser;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Threads that serve SSH; a session has one of its own besides.
+const SSH_THREADS: usize = 2;
 
 /// Reads the command line and does what it says. Exit codes: 0 done, 1 not done or not verified,
 /// 2 the command line was wrong.
@@ -25,7 +30,8 @@ pub fn main() -> ExitCode {
         Command::Dev(options) => dev::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Serve(options) => serve::run(&options),
-        Command::Console(options) => run_console(options),
+        Command::Console(places) => run_console(places),
+        Command::Ssh(places) => run_ssh(places),
         Command::HsmWorker => run_hsm_worker(),
         Command::Node(NodeCommand::Cluster(command @ ClusterCommand::Join { .. })) => {
             join::run(&arguments.dir, command)
@@ -60,11 +66,19 @@ fn start_diagnostics() {
         .init();
 }
 
-fn run_console(options: args::Console) -> anyhow::Result<ExitCode> {
-    console::run(&console::Places {
-        sockets: options.sockets,
-        init: options.init,
-    })?;
+fn run_console(places: args::Places) -> anyhow::Result<ExitCode> {
+    console::run(&Talk::at(&places.sockets, places.init))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_ssh(places: args::Places) -> anyhow::Result<ExitCode> {
+    dev::keep_secrets_in_memory();
+    let talk = Arc::new(Talk::at(&places.sockets, places.init));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SSH_THREADS)
+        .enable_all()
+        .build()?;
+    runtime.block_on(ssh::run(talk))?;
     Ok(ExitCode::SUCCESS)
 }
 

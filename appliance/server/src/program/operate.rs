@@ -1,6 +1,7 @@
 //! Commands on a running node, spoken over its Unix socket.
 
 pub(crate) use super::args::Client as ClientCommand;
+pub(crate) use super::args::KEYS_SHOWN;
 use super::args::{Client, ClusterCommand, Epoch, Key, Log, NodeCommand, Slot, StateCommand};
 use crate::doors::control::{ClusterRequest, Line, Request};
 use crate::layout::Layout;
@@ -28,6 +29,13 @@ pub(crate) enum Show {
     /// The members of the cluster as a table, and how the cluster stands.
     Members,
 }
+
+/// Columns of the tables of clients, keys and slots.
+pub(crate) const CLIENT_COLUMNS: &[&str] =
+    &["name", "groups", "certificates", "objects", "revoked"];
+pub(crate) const KEY_COLUMNS: &[&str] = &["uid", "type", "state", "owner", "name", "created"];
+pub(crate) const SLOT_COLUMNS: &[&str] =
+    &["id", "kind", "label", "recovery", "can_be_opened", "held"];
 
 /// Columns of the table of members.
 const MEMBER_COLUMNS: [&str; 10] = [
@@ -121,16 +129,13 @@ pub(crate) fn request(
         NodeCommand::Client(Client::Revoke { name }) => {
             (Request::ClientRevoke { name }, Show::Fields)
         }
-        NodeCommand::Client(Client::List { json }) => {
-            let columns = &["name", "groups", "certificates", "objects", "revoked"];
-            (Request::ClientList, either(json, Show::Table(columns)))
-        }
+        NodeCommand::Client(Client::List { json }) => (
+            Request::ClientList,
+            either(json, Show::Table(CLIENT_COLUMNS)),
+        ),
         NodeCommand::Key(Key::List { limit, json }) => {
-            let columns = &["uid", "type", "state", "owner", "name", "created"];
-            (
-                Request::KeyList { limit },
-                either(json, Show::Table(columns)),
-            )
+            let show = either(json, Show::Table(KEY_COLUMNS));
+            (Request::KeyList { limit }, show)
         }
         NodeCommand::Key(Key::Show { uid, json }) => {
             (Request::KeyShow { uid }, either(json, Show::Fields))
@@ -188,10 +193,7 @@ fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {
 fn slot_request(command: Slot, secret: SecretSource<'_>) -> anyhow::Result<(Request, Show)> {
     let either = |json: bool, show| if json { Show::Json } else { show };
     Ok(match command {
-        Slot::List { json } => {
-            let columns = &["id", "kind", "label", "recovery", "can_be_opened", "held"];
-            (Request::SlotList, either(json, Show::Table(columns)))
-        }
+        Slot::List { json } => (Request::SlotList, either(json, Show::Table(SLOT_COLUMNS))),
         Slot::AddPassphrase { recovery } => {
             let passphrase = secret()?.to_string();
             (

@@ -15,9 +15,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use vault::shares::{self, Share};
 use vault::{Credential, Secret};
+
+/// How often the settings are looked at.
+const SETTINGS_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 type Answer = Result<Value, String>;
 
@@ -48,7 +52,7 @@ impl<'a> Appliance<'a> {
             .as_deref()
             .and_then(|file| file.parent()?.parent());
         if let Some(folder) = beside {
-            layout = layout.with_time_status(folder.join("time/time.json"));
+            layout = layout.with_reports(folder);
         }
         let place = PlaceInNetwork::new(layout.clone(), options.network.clone());
         Self {
@@ -64,8 +68,10 @@ impl<'a> Appliance<'a> {
             .with_context(|| format!("opening {}", self.layout.threshold_socket().display()))?;
         let copy = self.place.read()?;
         if !copy.is_empty() {
-            // The network comes up before anybody unlocks.
-            self.place.publish(&|id| of(&copy, id))?;
+            // The network comes up before anybody unlocks; without it the console is still there.
+            if let Err(e) = self.place.publish(&|id| of(&copy, id)) {
+                tracing::error!("the settings are not followed: {e:#}");
+            }
         }
         let stopped = super::dev::await_signal();
         tokio::pin!(stopped);
@@ -73,12 +79,12 @@ impl<'a> Appliance<'a> {
             node = self.come_up(&copy, &mut requests) => node?,
             stopped = &mut stopped => return stopped,
         };
-        self.keep_copy(&node)?;
         tracing::info!("serving");
         tokio::select! {
             stopped = stopped => stopped?,
             () = node.must_begin_anew() => {}
             () = say_serving(&mut requests) => {}
+            () = self.follow_settings(&node) => {}
         }
         node.stop().await
     }
@@ -116,7 +122,8 @@ impl<'a> Appliance<'a> {
             names,
             ca_subject: Some(get("ca.subject")).filter(|subject| !subject.is_empty()),
             console: self.options.console_uid,
-            ssh: None,
+            ssh: self.options.ssh_uid,
+            init: self.options.init.clone(),
         })
     }
 
@@ -234,15 +241,34 @@ impl<'a> Appliance<'a> {
         }
     }
 
-    /// What the log says of this node's settings, for the next start and for the network.
-    fn keep_copy(&self, node: &Node) -> anyhow::Result<()> {
-        let state = node.engine.machine().state();
-        let get = |id: &str| {
-            let value = state.setting_or_default(node.id, id);
-            value.unwrap_or_default().to_owned()
-        };
-        self.place.write(get)
+    /// Keeps what the log says of this node's settings, for the next start and for the network.
+    async fn follow_settings(&self, node: &Node) {
+        let (mut seen, mut is_kept) = (BTreeMap::new(), false);
+        loop {
+            let now = settings_of(node);
+            let is_new = now != seen;
+            if is_new || !is_kept {
+                let get = |id: &str| now.get(id).cloned().unwrap_or_default();
+                let written = self.place.write(get);
+                is_kept = written.is_ok();
+                if let (Err(e), true) = (written, is_new) {
+                    // The console must go on: there it is mended.
+                    tracing::error!("the settings are not followed: {e:#}");
+                }
+                seen = now;
+            }
+            tokio::time::sleep(SETTINGS_LOOK_INTERVAL).await;
+        }
     }
+}
+
+/// What the log says of a node's settings.
+fn settings_of(node: &Node) -> BTreeMap<&'static str, String> {
+    let state = node.engine.machine().state();
+    let value = |id: &str| state.setting_or_default(node.id, id).unwrap_or_default();
+    let all = domain::setting::TABLE.iter();
+    all.map(|setting| (setting.id, value(setting.id).to_owned()))
+        .collect()
 }
 
 /// A setting of the copy, or its default.

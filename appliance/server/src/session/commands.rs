@@ -1,12 +1,13 @@
 //! The commands of a signed-in administrator.
 
 use super::administration::{self, AdminCommand, Change};
-use super::health;
+use super::configure::{self, ConfigureCommand};
+use super::show::{self, Show};
 use super::talk::Talk;
 use super::terminal::{Echo, Terminal, Typed};
 use crate::cli::assist;
 use crate::cli::history::History;
-use crate::doors::control::Request;
+use crate::doors::control::{MachineEnd, Request};
 use crate::program::NodeCommand;
 use crate::program::operate::{self, Progress};
 use anyhow::Context;
@@ -14,12 +15,14 @@ use clap::{CommandFactory, Parser, Subcommand};
 use operate::Show as Shown;
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use vault::shares::Share;
 use zeroize::Zeroizing;
 
-/// A line typed at the console.
+/// The commands of an appliance.
 #[derive(Debug, Parser)]
 #[command(
     name = "",
+    term_width = 80,
     no_binary_name = true,
     disable_version_flag = true,
     disable_help_flag = true,
@@ -38,12 +41,30 @@ enum ConsoleCommand {
     /// Add, change and remove administrators.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Change settings: one line, or without one a mode in which every line is one.
+    #[command(
+        after_help = "Examples:\n  configure ip address 192.0.2.10/24 eth0\n  \
+        configure no ntp\n  configure"
+    )]
+    Configure {
+        #[command(subcommand)]
+        line: Option<ConfigureCommand>,
+    },
+    /// The processes of the appliance.
+    #[command(subcommand)]
+    Services(Services),
     /// Change your own password.
     Password,
     /// Switch the appliance off.
     Halt,
     /// Start it anew.
     Reboot,
+    /// Destroy all keys, logs and settings of this node: it is as new afterwards.
+    #[command(
+        after_help = "It wants the recovery passphrase or three recovery shares, and the \
+        word zeroize.\nNothing brings the keys back but a backup or another node."
+    )]
+    Zeroize,
     /// End this session.
     Logout,
     /// The lines that were typed in this session.
@@ -56,20 +77,12 @@ enum ConsoleCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum Show {
-    /// The set-up file that gives this configuration again, without secrets.
-    RunningConfig,
-    /// The administrators and what they may do.
-    Admins {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Boot, processes and their confinement, ports that listen, self-test, as the kernel tells.
-    Health {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+enum Services {
+    /// End a process of the appliance and start it again.
+    #[command(after_help = "Example:\n  services restart core\n\n`show services` names them.")]
+    Restart {
+        /// Its name.
+        service: String,
     },
 }
 
@@ -82,9 +95,9 @@ enum TerminalCommand {
     },
 }
 
-/// The grammar, for completion and help.
-fn grammar() -> clap::Command {
-    let mut grammar = ConsoleLine::command();
+/// A grammar, for completion and help.
+pub(super) fn grammar<L: CommandFactory>() -> clap::Command {
+    let mut grammar = L::command();
     grammar.build();
     grammar
 }
@@ -94,7 +107,9 @@ pub(crate) fn sign_in_and_run(terminal: &mut Terminal<'_>, talk: &Talk) -> anyho
     let Some(session) = sign_in(terminal, talk)? else {
         return Ok(());
     };
-    run(terminal, talk, &session)
+    let ended = run(terminal, talk, &session);
+    sign_out(talk, &session);
+    ended
 }
 
 /// Somebody who has signed in.
@@ -123,6 +138,12 @@ impl Session {
     }
 }
 
+/// Tells the node that nobody will ask in this session any more: another's would have to give way.
+pub(crate) fn sign_out(talk: &Talk, session: &Session) {
+    // A node that has ended in between knows it no more.
+    drop(talk.ask(&with(&session.token, Request::SignOut)));
+}
+
 /// Takes commands until the administrator logs out.
 pub(crate) fn run(
     terminal: &mut Terminal<'_>,
@@ -134,47 +155,79 @@ pub(crate) fn run(
     }
     let token = &session.token;
     terminal.say("Tab completes, ? says what may come next, help lists the commands.")?;
-    let (grammar, mut history) = (grammar(), History::default());
+    let (grammar, mut history) = (grammar::<ConsoleLine>(), History::default());
     terminal.set_length(None);
     loop {
-        let line = match terminal.command("strongroom>", &grammar, &mut history)? {
-            Typed::Line(line) => line,
-            Typed::Interrupted => continue,
+        let Some(line) = next::<ConsoleLine>(terminal, "strongroom>", &grammar, &mut history)?
+        else {
+            continue;
         };
-        let command = match parse(&line) {
-            Ok(Some(command)) => command,
-            Ok(None) => continue,
-            Err(e) => {
-                terminal.say(e.to_string().trim_end())?;
-                continue;
+        let done = match line.command {
+            ConsoleCommand::Logout => return Ok(()),
+            ConsoleCommand::Zeroize => match zeroize(terminal, talk, token) {
+                Ok(true) => return Ok(()),
+                kept => kept.map(drop),
+            },
+            ConsoleCommand::Configure { line: None } => {
+                configure::lines(terminal, talk, token, &mut history)
             }
+            command => carry_out(terminal, talk, token, &history, command),
         };
-        if let ConsoleCommand::Logout = command {
+        if !go_on(terminal, talk, token, done)? {
             return Ok(());
         }
-        match carry_out(terminal, talk, token, &history, command) {
-            Err(e) if !operate::is_broken_pipe(&e) => {
-                terminal.say(&format!("{e:#}"))?;
-                // Somebody else has to sign in after a restart of the node.
-                let status = with(token, Request::Status { digest: false });
-                if talk.ask(&status).is_err() {
-                    return Ok(());
-                }
-            }
-            // Done, or the rest was not wanted.
-            _ => {}
+    }
+}
+
+/// Says why a line was not carried out; false when somebody has to sign in again, as after a
+/// restart of the node.
+pub(super) fn go_on(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    token: &str,
+    done: anyhow::Result<()>,
+) -> io::Result<bool> {
+    match done {
+        Err(e) if !operate::is_broken_pipe(&e) => {
+            terminal.say(&format!("{e:#}"))?;
+            let status = with(token, Request::Status { digest: false });
+            Ok(talk.ask(&status).is_ok())
+        }
+        // Done, or the rest was not wanted.
+        _ => Ok(true),
+    }
+}
+
+/// Reads the next line and says what is wrong with it, if it is; an empty one is none.
+///
+/// # Errors
+/// The line is gone.
+pub(super) fn next<L: Parser>(
+    terminal: &mut Terminal<'_>,
+    prompt: &str,
+    grammar: &clap::Command,
+    history: &mut History,
+) -> io::Result<Option<L>> {
+    let Typed::Line(line) = terminal.command(prompt, grammar, history)? else {
+        return Ok(None);
+    };
+    match parse(&line) {
+        Ok(parsed) => Ok(parsed),
+        Err(e) => {
+            terminal.say(e.to_string().trim_end())?;
+            Ok(None)
         }
     }
 }
 
 /// What a line asks for; an empty one asks for nothing.
-fn parse(line: &str) -> Result<Option<ConsoleCommand>, clap::Error> {
+fn parse<L: Parser>(line: &str) -> Result<Option<L>, clap::Error> {
     let (mut words, last) = assist::words(line);
     words.extend(last);
-    if words.is_empty() {
-        return Ok(None);
+    match words.is_empty() {
+        true => Ok(None),
+        false => L::try_parse_from(words).map(Some),
     }
-    ConsoleLine::try_parse_from(words).map(|line| Some(line.command))
 }
 
 /// Carries out one line, for somebody who gave it instead of asking for a prompt.
@@ -188,11 +241,11 @@ pub(crate) fn run_line(
     line: &str,
 ) -> Result<(), NotDone> {
     terminal.set_length(Some(0));
-    match parse(line) {
+    match parse::<ConsoleLine>(line) {
         Ok(None) => Ok(()),
-        Ok(Some(command)) => {
-            let history = History::default();
-            carry_out(terminal, talk, &session.token, &history, command).map_err(NotDone::Failed)
+        Ok(Some(line)) => {
+            let (token, history) = (&session.token, History::default());
+            carry_out(terminal, talk, token, &history, line.command).map_err(NotDone::Failed)
         }
         Err(e) if !e.use_stderr() => {
             let said = terminal.say(e.to_string().trim_end());
@@ -264,22 +317,21 @@ fn carry_out(
     command: ConsoleCommand,
 ) -> anyhow::Result<()> {
     match command {
-        ConsoleCommand::Show(Show::RunningConfig) => {
-            let config = talk.ask(&with(token, Request::RunningConfig))?;
-            let text = text_of(&config, "text").unwrap_or_default();
-            writeln!(terminal.pager(), "{}", text.trim_end())?;
+        ConsoleCommand::Show(show) => show::carry_out(terminal, talk, token, show)?,
+        ConsoleCommand::Configure { line: Some(line) } => {
+            configure::carry_out(terminal, talk, token, line)?;
         }
-        ConsoleCommand::Show(Show::Health { json }) => {
-            // Only administrators are told, and only who may do more than change the password.
-            talk.ask(&with(token, Request::Status { digest: false }))?;
-            let status = talk.init("status")?;
-            match json {
-                true => terminal.say(&status.to_string())?,
-                false => health::show(&mut terminal.pager(), status)?,
-            }
+        ConsoleCommand::Configure { line: None } => {
+            anyhow::bail!("say what is to be changed, as in: configure ntp 192.0.2.123")
         }
-        ConsoleCommand::Show(Show::Admins { json }) => {
-            administration::list(terminal, talk, token, json)?;
+        ConsoleCommand::Services(Services::Restart { service }) => {
+            talk.ask(&with(
+                token,
+                Request::RestartService {
+                    service: service.clone(),
+                },
+            ))?;
+            terminal.say(&format!("{service} ends and starts again."))?;
         }
         ConsoleCommand::Admin(command) => {
             administration::carry_out(terminal, talk, token, command)?;
@@ -287,8 +339,9 @@ fn carry_out(
         ConsoleCommand::Password => {
             administration::change_own(terminal, talk, token, None)?;
         }
-        ConsoleCommand::Halt => end(terminal, talk, token, "halt")?,
-        ConsoleCommand::Reboot => end(terminal, talk, token, "reboot")?,
+        ConsoleCommand::Halt => power(terminal, talk, token, MachineEnd::Halt)?,
+        ConsoleCommand::Reboot => power(terminal, talk, token, MachineEnd::Reboot)?,
+        ConsoleCommand::Zeroize => zeroize(terminal, talk, token).map(drop)?,
         ConsoleCommand::Logout => {}
         ConsoleCommand::History => {
             let mut pager = terminal.pager();
@@ -390,19 +443,64 @@ fn show_bundle(terminal: &mut Terminal<'_>, bundle: &Value) -> io::Result<()> {
     Ok(())
 }
 
-fn end(terminal: &mut Terminal<'_>, talk: &Talk, token: &str, ask: &str) -> anyhow::Result<()> {
+fn power(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    token: &str,
+    end: MachineEnd,
+) -> anyhow::Result<()> {
     talk.ask(&with(token, Request::MayPower))?;
-    let prompt = format!("The appliance will {ask}; clients lose it. yes [{ask}.confirm]");
+    let word = end.word();
+    let prompt = format!("The appliance will {word}; clients lose it. yes [{word}.confirm]");
     match terminal.ask(&prompt, Echo::Shown)? {
-        Typed::Line(word) if word.trim() == "yes" => {
-            talk.init(ask)?;
+        Typed::Line(typed) if typed.trim() == "yes" => {
+            talk.ask(&with(token, Request::Power { end }))?;
             Ok(terminal.say("Ending the services.")?)
         }
         _ => Ok(terminal.say("Nothing was done.")?),
     }
 }
 
-fn text_of<'a>(answer: &'a Value, key: &str) -> Option<&'a str> {
+/// True when nothing is left to be signed in to.
+fn zeroize(terminal: &mut Terminal<'_>, talk: &Talk, token: &str) -> anyhow::Result<bool> {
+    talk.ask(&with(token, Request::MayZeroize))?;
+    terminal.say(
+        "All keys, logs and settings of this node are destroyed. Clients lose every key that\n\
+         no other node and no backup has.",
+    )?;
+    let mut secrets = Vec::new();
+    let mut prompt = "Recovery passphrase, or the first share [zeroize.secret]".to_owned();
+    loop {
+        let Typed::Line(secret) = terminal.ask(&prompt, Echo::Hidden)? else {
+            terminal.say("Nothing was done.")?;
+            return Ok(false);
+        };
+        let share = secret.trim().parse::<Share>();
+        let share = share.ok().map(|share| usize::from(share.threshold()));
+        secrets.push(secret);
+        match share {
+            Some(needed) if secrets.len() < needed => {
+                let next = secrets.len() + 1;
+                prompt = format!("Share {next} of {needed} [zeroize.share.{next}]");
+            }
+            _ => break,
+        }
+    }
+    match terminal.ask("Type the word zeroize [zeroize.confirm]", Echo::Shown)? {
+        Typed::Line(word) if word.trim() == "zeroize" => {
+            let secrets = secrets.iter().map(|secret| secret.to_string()).collect();
+            talk.ask(&with(token, Request::Zeroize { secrets }))?;
+            terminal.say("Everything is destroyed; the set-up begins in a moment.")?;
+            Ok(true)
+        }
+        _ => {
+            terminal.say("Nothing was done.")?;
+            Ok(false)
+        }
+    }
+}
+
+pub(super) fn text_of<'a>(answer: &'a Value, key: &str) -> Option<&'a str> {
     answer.get(key)?.as_str()
 }
 
@@ -424,6 +522,11 @@ mod tests {
             "admin add jane --permissions auditor,serial",
             "admin permissions",
             "admin permissions jane logging,web",
+            "configure",
+            "configure ip address 192.0.2.10/24 eth1",
+            "configure no dns",
+            "services restart ssh",
+            "show log clientevent --last 5",
         ] {
             let words = line.split(' ');
             assert!(ConsoleLine::try_parse_from(words).is_ok(), "{line}");
@@ -433,7 +536,7 @@ mod tests {
 
     #[test]
     fn the_grammar_explains_itself() {
-        let grammar = grammar();
+        let grammar = grammar::<ConsoleLine>();
         let offered = |before: &str| {
             let choices = assist::choices(&grammar, before);
             choices

@@ -4,6 +4,8 @@
 
 mod administration;
 pub(crate) mod commands;
+mod configure;
 mod health;
+mod show;
 pub(crate) mod talk;
 pub(crate) mod terminal;

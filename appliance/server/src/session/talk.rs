@@ -22,6 +22,11 @@ impl Talk {
         Self { layout, init }
     }
 
+    /// For a process that knows nothing of the node but the folder of its sockets.
+    pub(crate) fn at(sockets: &Path, init: Option<PathBuf>) -> Self {
+        Self::new(Layout::new("/nonexistent").with_sockets(sockets), init)
+    }
+
     /// What the node waits for.
     pub(crate) fn phase(&self) -> anyhow::Result<Value> {
         self.early(&Early::Phase)
@@ -45,16 +50,23 @@ impl Talk {
 
     /// Asks PID 1.
     pub(crate) fn init(&self, ask: &str) -> anyhow::Result<Value> {
-        let socket = self.init.as_deref();
-        let socket = socket.context("there is no PID 1 of an appliance here")?;
-        let mut lines = exchange(socket, &json!({ "ask": ask }))?;
-        let mut line = String::new();
-        lines.read_line(&mut line)?;
-        let answer: Value = serde_json::from_str(&line).context("the answer of PID 1")?;
-        match answer.get("error").and_then(Value::as_str) {
-            Some(error) => bail!("{error}"),
-            None => Ok(answer),
-        }
+        let socket = self.init.as_deref().context(NO_INIT)?;
+        ask_init(socket, &json!({ "ask": ask }))
+    }
+}
+
+/// Where there is nobody to ask.
+pub(crate) const NO_INIT: &str = "there is no PID 1 of an appliance here";
+
+/// Asks PID 1 at its socket.
+pub(crate) fn ask_init(socket: &Path, ask: &Value) -> anyhow::Result<Value> {
+    let mut lines = exchange(socket, ask)?;
+    let mut line = String::new();
+    lines.read_line(&mut line)?;
+    let answer: Value = serde_json::from_str(&line).context("the answer of PID 1")?;
+    match answer.get("error").and_then(Value::as_str) {
+        Some(error) => bail!("{error}"),
+        None => Ok(answer),
     }
 }
 

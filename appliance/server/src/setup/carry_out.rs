@@ -29,16 +29,18 @@ impl std::fmt::Debug for Made {
     }
 }
 
-/// Takes away what an unconfirmed set-up has left. Nothing of it was ever in use: no client has a
-/// certificate before the operator's word.
+/// Takes away what an unconfirmed set-up has left, of which nothing was ever in use (no client has
+/// a certificate before the operator's word), or what an administrator wants destroyed.
 pub(crate) fn abandon_unfinished(layout: &Layout) -> anyhow::Result<()> {
     let marker = layout.setup_begun();
     if !marker.exists() {
         return Ok(());
     }
-    tracing::warn!("the last set-up was not confirmed; starting over");
+    tracing::warn!("there is no confirmed set-up; what was made is destroyed");
     // The keys first: without them the rest is worth nothing, should this be cut short too.
-    empty(&layout.keys())?;
+    let keys = layout.keys();
+    vault::erase_files(&keys).with_context(|| format!("erasing {}", keys.display()))?;
+    empty(&keys)?;
     for folder in [layout.root().join("data"), layout.clients()] {
         empty(&folder)?;
     }

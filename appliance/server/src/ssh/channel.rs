@@ -115,6 +115,7 @@ fn run(mut screen: SshScreen, talk: &Talk, session: &Session, wanted: &Wanted) -
             }
         }
     };
+    commands::sign_out(talk, session);
     // Both fail only when nobody is there to see it.
     drop(screen.flush());
     if let Some(complaint) = complaint {

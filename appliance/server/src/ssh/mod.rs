@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use visitor::Visitor;
 use zeroize::Zeroizing;
 
@@ -46,6 +47,67 @@ const REFUSAL: Duration = Duration::from_millis(500);
 
 /// Pause when no connection can be taken, for want of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often the node is asked where the door is to be, and by which key it is known.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the node says of the door.
+#[derive(Debug, PartialEq, Eq)]
+struct Terms {
+    /// Nowhere, when the door is to be shut.
+    listen: Option<SocketAddr>,
+    host_key: String,
+}
+
+impl Terms {
+    /// None while no node serves: it starts, waits for its set-up, or is sealed.
+    async fn of(talk: &Arc<Talk>) -> Option<anyhow::Result<Self>> {
+        let talk = talk.clone();
+        let asked = tokio::task::spawn_blocking(move || talk.ask(&Request::SshDoor));
+        let answer = asked.await.ok()?.ok()?;
+        let text = |field: &str| answer.get(field)?.as_str().map(str::to_owned);
+        let listen = text("listen").filter(|listen| !listen.is_empty());
+        let listen = listen.map(|listen| listen.parse().context("ssh.listen"));
+        Some(listen.transpose().map(|listen| Self {
+            listen,
+            host_key: text("host_key").unwrap_or_default(),
+        }))
+    }
+}
+
+/// The door as a process of its own: it follows what the node says of it, and stays when the node
+/// starts anew. Sessions that are open go on when the door moves.
+///
+/// # Errors
+/// The port cannot be had; whoever started the process starts it again.
+pub(crate) async fn run(talk: Arc<Talk>) -> anyhow::Result<()> {
+    let mut now: Option<(Terms, Option<JoinHandle<()>>)> = None;
+    loop {
+        if let Some(terms) = Terms::of(&talk).await.transpose()?
+            && now.as_ref().is_none_or(|(before, _)| *before != terms)
+        {
+            if let Some((_, Some(door))) = now.take() {
+                door.abort();
+                // The port is free when the task is gone.
+                drop(door.await);
+            }
+            let door = match terms.listen {
+                Some(address) => Some(open(address, &talk).await?),
+                None => None,
+            };
+            now = Some((terms, door));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn open(address: SocketAddr, talk: &Arc<Talk>) -> anyhow::Result<JoinHandle<()>> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("opening the SSH port at {address}"))?;
+    let config = config(talk).await?;
+    tracing::info!("SSH at {address}");
+    Ok(tokio::spawn(serve(listener, config, talk.clone())))
+}
 
 /// Asks the node for the key of this host.
 ///

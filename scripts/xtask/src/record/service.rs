@@ -4,7 +4,7 @@ use super::call::Call;
 use std::path::{Path, PathBuf};
 
 /// The services, as package `init` calls them.
-pub(crate) const NAMES: [&str; 4] = ["network", "time", "core", "console"];
+pub(crate) const NAMES: [&str; 5] = ["network", "time", "core", "ssh", "console"];
 
 /// Flags of open(2).
 const O_ACCMODE: u64 = 0o3;
@@ -83,13 +83,16 @@ impl Instance {
                 ],
             ),
             "strongroom" if is("dev") => ("core", [(None, ""), (None, "")]),
-            "strongroom" if is("console") => (
-                "console",
-                [(behind("--init"), "/run/init.sock"), (None, "")],
-            ),
+            "strongroom" if is("console") => ("console", [(None, ""), (None, "")]),
+            "strongroom" if is("ssh") => ("ssh", [(None, ""), (None, "")]),
             _ => return None,
         };
+        // Other services report beside the folder of their settings.
+        let reports = |name: &str| Some(folder_of(folder_of(behind("--network")))?.join(name));
         let more = [
+            (behind("--init"), "/run/init.sock"),
+            (reports("network"), "/run/strongroom/network"),
+            (reports("time"), "/run/strongroom/time"),
             (behind("--sockets"), "/run/strongroom/control"),
             (folder_of(behind("--dir")), "/"),
             (behind("--dir"), "/data"),

@@ -7,13 +7,17 @@ mod administrators;
 mod cluster;
 mod integrity;
 mod logs;
+mod power;
 mod rights;
 mod sessions;
 mod setting;
 mod speakers;
+mod zeroize;
 
 pub use administrators::AdminRequest;
 pub use cluster::ClusterRequest;
+pub use power::MachineEnd;
+pub use setting::SettingRequest;
 pub(crate) use speakers::Speakers;
 
 use super::threshold;
@@ -70,8 +74,16 @@ pub enum Request {
         old: String,
         new: String,
     },
-    /// Whether one may switch the appliance off, which PID 1 does.
+    /// End a process of the appliance and start it again.
+    RestartService {
+        service: String,
+    },
+    /// Whether one may end the machine, before the question whether one means it.
     MayPower,
+    /// Switch the appliance off, or start it anew.
+    Power {
+        end: MachineEnd,
+    },
     LogShow {
         view: Option<String>,
         last: Option<u64>,
@@ -123,12 +135,24 @@ pub enum Request {
         key: String,
         from: IpAddr,
     },
+    /// The session in which it is asked ends.
+    SignOut,
+    /// Where the SSH door is to listen, and the fingerprint of its key.
+    SshDoor,
     /// The private key by which SSH clients know this node, in OpenSSH's format.
     SshHostKey,
     As {
         token: String,
         request: Box<Request>,
     },
+    /// Whether one may destroy everything, before the question whether one means it.
+    MayZeroize,
+    /// Destroy all keys and logs of this node; the recovery passphrase or three shares prove that
+    /// whoever wants it has been trusted with them.
+    Zeroize {
+        secrets: Vec<String>,
+    },
+    Setting(SettingRequest),
     RunningConfig,
     ClientBundle {
         name: String,
@@ -168,6 +192,8 @@ pub(crate) struct Control {
     pub(crate) sign_in: Arc<SignIn>,
     /// The users that the console and SSH run as, where there are such.
     pub(crate) speakers: Speakers,
+    /// The socket of PID 1; none where it is none of ours.
+    pub(crate) init: Option<PathBuf>,
 }
 
 /// The door, ready to open.
@@ -282,6 +308,7 @@ impl ControlDoor {
                 let source = speaks.source(Some(from))?;
                 self.sign_in_by_key(&name, &key, source).await
             }
+            Request::SshDoor if speaks != Speaks::Console => self.ssh_door(),
             Request::SshHostKey if speaks != Speaks::Console => self.ssh_host_key(),
             Request::As { token, request } => {
                 let who = {
@@ -294,6 +321,10 @@ impl ControlDoor {
                     door: door_of(source),
                 };
                 match *request {
+                    Request::SignOut => {
+                        self.1.close(&token);
+                        Ok(json!({}))
+                    }
                     Request::Password { old, new } => {
                         let change = PasswordChange { old, new };
                         self.own_password(&name, source, &actor, &token, change)
@@ -319,10 +350,16 @@ impl ControlDoor {
             Request::SignIn { .. } | Request::SignInByKey { .. } | Request::As { .. } => {
                 Err("sign in once".to_owned())
             }
-            Request::SshHostKey => Err("this key is for the SSH door alone".to_owned()),
-            Request::Password { .. } => Err("sign in first".to_owned()),
-            Request::MayPower => Ok(json!({})),
+            Request::SshDoor | Request::SshHostKey => {
+                Err("this is for the SSH door alone".to_owned())
+            }
+            Request::Password { .. } | Request::SignOut => Err("sign in first".to_owned()),
+            Request::MayPower | Request::MayZeroize => Ok(json!({})),
+            Request::Zeroize { secrets } => self.zeroize(actor, &secrets).await,
+            Request::RestartService { service } => self.restart_service(actor, service).await,
+            Request::Power { end } => self.power(actor, end).await,
             Request::Admin(request) => self.administration(actor, request).await,
+            Request::Setting(request) => self.settings(actor, request).await,
             Request::RunningConfig => Ok(self.running_config()),
             Request::ClientBundle { name } => self.client_bundle(&name),
             Request::Status { digest } => self.status(digest).await,

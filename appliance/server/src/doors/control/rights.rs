@@ -1,7 +1,7 @@
 //! What each request needs before anything is read or made for it. What is one ask and nothing else
 //! has no row: the ask is judged by itself.
 
-use super::{ClusterRequest, ControlDoor, Request};
+use super::{ClusterRequest, ControlDoor, Request, SettingRequest};
 use crate::sign_in::settled;
 use domain::{Actor, Right};
 
@@ -11,15 +11,20 @@ impl Request {
             // Nobody is signed in yet, or only the own password is at stake.
             Self::SignIn { .. }
             | Self::SignInByKey { .. }
+            | Self::SignOut
+            | Self::SshDoor
             | Self::SshHostKey
             | Self::As { .. }
             | Self::Password { .. } => return None,
-            Self::ClientRevoke { .. } => return None,
+            Self::ClientRevoke { .. } | Self::Setting(SettingRequest::Change { .. }) => {
+                return None;
+            }
             Self::Cluster(request) => return request.right(),
             Self::Admin(request) => request.right(actor),
-            Self::Status { .. } | Self::StateDigest { .. } | Self::RunningConfig => {
-                Right::SeeStatus
-            }
+            Self::Status { .. }
+            | Self::StateDigest { .. }
+            | Self::Setting(SettingRequest::List | SettingRequest::Network)
+            | Self::RunningConfig => Right::SeeStatus,
             Self::LogShow { .. } => Right::SeeLogs,
             Self::ClientAdd { .. } => Right::AddClient,
             Self::ClientList => Right::SeeUsers,
@@ -31,7 +36,8 @@ impl Request {
             | Self::SlotAddPassphrase { .. }
             | Self::SlotAddPkcs11 { .. }
             | Self::SlotRemove { .. } => Right::ChangeSeals,
-            Self::MayPower => Right::Power,
+            Self::MayZeroize | Self::Zeroize { .. } => Right::Zeroize,
+            Self::MayPower | Self::Power { .. } | Self::RestartService { .. } => Right::Power,
         })
     }
 }

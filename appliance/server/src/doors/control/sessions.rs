@@ -3,6 +3,7 @@
 use super::{Answer, ControlDoor};
 use crate::lockout::Source;
 use crate::sign_in::SignedIn;
+use crate::ssh_host_key;
 use domain::{Door, Hash, Name, State};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -14,7 +15,7 @@ use vault::Secret;
 const IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Most sessions at a time; the one that is idle for longest gives way.
-const SESSIONS_MAX: usize = 16;
+const SESSIONS_MAX: usize = 64;
 
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 32;
@@ -65,6 +66,11 @@ impl Sessions {
         Some((session.name.clone(), session.source))
     }
 
+    /// Ends one.
+    pub(super) fn close(&self, token: &str) {
+        self.0.lock().remove(token);
+    }
+
     /// The session in which somebody changed the own password goes on.
     pub(super) fn renew(&self, token: &str, password: Hash) {
         if let Some(session) = self.0.lock().get_mut(token) {
@@ -95,9 +101,18 @@ impl ControlDoor {
         Ok(json!({ "token": token, "must_change": must_change }))
     }
 
+    /// Where the SSH door is to listen, and by which key it is to be known.
+    pub(super) fn ssh_door(&self) -> Answer {
+        let key = ssh_host_key::fingerprint(self.engine.vault());
+        let key = key.map_err(|e| format!("{e:#}"))?;
+        let state = self.engine.machine().state();
+        let listen = state.setting_or_default(self.engine.node(), "ssh.listen");
+        Ok(json!({ "listen": listen, "host_key": key }))
+    }
+
     /// The private key by which SSH clients know this node.
     pub(super) fn ssh_host_key(&self) -> Answer {
-        let key = crate::ssh_host_key::private(self.engine.vault());
+        let key = ssh_host_key::private(self.engine.vault());
         let key = key.map_err(|e| format!("{e:#}"))?;
         Ok(json!({ "key": key.as_str() }))
     }

@@ -1,0 +1,211 @@
+//! `show`: what the appliance is and does, one thing at a time.
+
+use super::commands::{tell, text_of, with};
+use super::talk::Talk;
+use super::terminal::Terminal;
+use super::{administration, configure, health};
+use crate::doors::control::{ClusterRequest, Request};
+use crate::program::operate::{self, Show as Shown, fields, table};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Records that `show log` shows when it is not told how many.
+const RECORDS: u64 = 40;
+
+/// What can be shown.
+#[derive(Debug, Subcommand)]
+pub(super) enum Show {
+    /// Whether the node serves, and its figures.
+    Status(AsJson),
+    /// The version of the program, and the verified system that it runs in.
+    Version(AsJson),
+    /// The processes of the appliance, and the ports that listen.
+    Services(AsJson),
+    /// Interfaces, name servers and time servers, as they are.
+    Network(AsJson),
+    /// All settings, with their defaults.
+    Settings(AsJson),
+    /// The set-up file that gives this configuration again, without secrets.
+    RunningConfig,
+    /// The latest records of one of the four logs.
+    #[command(after_help = "Example:\n  show log audit --last 100")]
+    Log {
+        /// Which log.
+        log: LogName,
+        /// So many of the latest records.
+        #[arg(long, value_name = "N", default_value_t = RECORDS)]
+        last: u64,
+        #[command(flatten)]
+        json: AsJson,
+    },
+    /// The members of the cluster, and how far they agree.
+    Cluster(AsJson),
+    /// The clients and their certificates.
+    Clients(AsJson),
+    /// The keys and other objects.
+    Keys(AsJson),
+    /// One key or other object: attributes and history.
+    Key {
+        /// Its unique identifier.
+        uid: String,
+        #[command(flatten)]
+        json: AsJson,
+    },
+    /// What opens the vault at start.
+    Slots(AsJson),
+    /// The administrators and what they may do.
+    Admins(AsJson),
+    /// Boot, processes and their confinement, ports that listen, self-test, as the kernel tells.
+    Health(AsJson),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct AsJson {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The four logs, by the names that operators know.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LogName {
+    /// Changes of settings, members and services.
+    System,
+    /// Changes of keys and of who may use them.
+    Audit,
+    /// What clients asked for.
+    Activity,
+    /// Clients that came, and what was refused them.
+    #[value(name = "clientevent")]
+    ClientEvent,
+}
+
+impl LogName {
+    /// The view of the two logs.
+    const fn view(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Audit => "audit",
+            Self::Activity => "activity",
+            Self::ClientEvent => "client",
+        }
+    }
+}
+
+/// Shows it.
+pub(super) fn carry_out(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    token: &str,
+    show: Show,
+) -> anyhow::Result<()> {
+    let (request, AsJson { json }, shown) = match show {
+        Show::RunningConfig => {
+            let config = talk.ask(&with(token, Request::RunningConfig))?;
+            let text = text_of(&config, "text").unwrap_or_default();
+            return Ok(writeln!(terminal.pager(), "{}", text.trim_end())?);
+        }
+        Show::Version(json) => return version(terminal, talk, token, json),
+        Show::Services(json) => return services(terminal, talk, token, json),
+        Show::Network(AsJson { json }) => return configure::network(terminal, talk, token, json),
+        Show::Settings(AsJson { json }) => return configure::list(terminal, talk, token, json),
+        Show::Admins(AsJson { json }) => return administration::list(terminal, talk, token, json),
+        Show::Health(AsJson { json }) => {
+            let status = machine(talk, token)?;
+            return Ok(match json {
+                true => terminal.say(&status.to_string())?,
+                false => health::show(&mut terminal.pager(), status)?,
+            });
+        }
+        Show::Log { log, last, json } => {
+            let request = Request::LogShow {
+                view: Some(log.view().to_owned()),
+                last: Some(last),
+                follow: false,
+            };
+            (request, json, Shown::Records)
+        }
+        Show::Status(json) => (Request::Status { digest: false }, json, Shown::Fields),
+        Show::Cluster(json) => (
+            Request::Cluster(ClusterRequest::Status),
+            json,
+            Shown::Members,
+        ),
+        Show::Clients(json) => {
+            let columns = operate::CLIENT_COLUMNS;
+            (Request::ClientList, json, Shown::Table(columns))
+        }
+        Show::Keys(json) => {
+            let limit = operate::KEYS_SHOWN;
+            let columns = operate::KEY_COLUMNS;
+            (Request::KeyList { limit }, json, Shown::Table(columns))
+        }
+        Show::Key { uid, json } => (Request::KeyShow { uid }, json, Shown::Fields),
+        Show::Slots(json) => {
+            let columns = operate::SLOT_COLUMNS;
+            (Request::SlotList, json, Shown::Table(columns))
+        }
+    };
+    let shown = if json { Shown::Json } else { shown };
+    tell(terminal, talk, &with(token, request), &shown)
+}
+
+/// What PID 1 says of the machine. Only administrators are told, and only who may do more than
+/// change the password.
+fn machine(talk: &Talk, token: &str) -> anyhow::Result<Value> {
+    talk.ask(&with(token, Request::Status { digest: false }))?;
+    talk.init("status")
+}
+
+fn version(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    token: &str,
+    AsJson { json }: AsJson,
+) -> anyhow::Result<()> {
+    let status = talk.ask(&with(token, Request::Status { digest: false }))?;
+    let mut version = json!({ "strongroom": status["version"] });
+    // Without a PID 1 of ours the operating system around the program is somebody else's.
+    if let Ok(machine) = talk.init("status")
+        && let Some(fields) = version.as_object_mut()
+    {
+        fields.insert("kernel".to_owned(), machine["kernel"].clone());
+        fields.insert("root".to_owned(), machine["root"].clone());
+    }
+    match json {
+        true => terminal.say(&version.to_string())?,
+        false => fields(&mut terminal.pager(), &version, 0)?,
+    }
+    Ok(())
+}
+
+fn services(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    token: &str,
+    AsJson { json }: AsJson,
+) -> anyhow::Result<()> {
+    let status = talk.ask(&with(token, Request::Status { digest: false }))?;
+    let machine = talk.init("status").unwrap_or_default();
+    if json {
+        let services = json!({
+            "kmip": status["kmip"], "web": status["web"],
+            "services": machine["services"], "listening": machine["listening"],
+        });
+        return Ok(terminal.say(&services.to_string())?);
+    }
+    let mut out = terminal.pager();
+    if let Some(rows) = machine["services"].as_array() {
+        table(
+            &mut out,
+            &["name", "state", "user", "restarts", "last_words"],
+            rows,
+        )?;
+        writeln!(out)?;
+    }
+    let ports = json!({
+        "kmip": status["kmip"], "web": status["web"], "listening": machine["listening"],
+    });
+    Ok(fields(&mut out, &ports, 0)?)
+}
