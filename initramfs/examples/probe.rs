@@ -1,9 +1,9 @@
 //! Stands in for the daemon and the console in a trial machine, and tries what must not work.
 //!
-//! Put into a test image as `/usr/bin/strongroom`. As `serve` it makes its attempts from inside
-//! the daemon's confinement and writes one line each; as `ssh` it does so from the SSH door's;
-//! as `console` it asks PID 1 for the status and for those lines, prints both on the serial line, does what the line that it then reads
-//! says (`halt`, `reboot`, `status`), and so shows that the terminal works.
+//! Put into a test image as `/usr/bin/strongroom`. As `serve` and as `ssh` it makes its attempts
+//! from inside the daemon's and the SSH door's confinement and writes one line each; as `console`
+//! it asks PID 1 for the status and for those lines, prints both on the serial line, does what the
+//! line that it then reads says (`halt`, `reboot`, `status`), and so shows that the terminal works.
 
 #![expect(clippy::print_stdout, reason = "the serial line is where it speaks")]
 

@@ -1,8 +1,8 @@
 //! PID 1's own socket: one question as a JSON line, one answer as a JSON line.
 //!
 //! Only root, the daemon, the console and, for the status alone, the SSH door may ask; the kernel
-//! says who does (SO_PEERCRED). The questions: `{"ask":"status"}`, `{"ask":"log","service":"core"}`,
-//! `{"ask":"restart","service":"core"}`, `{"ask":"halt"}`, `{"ask":"reboot"}`.
+//! says who does (SO_PEERCRED). The questions: `{"ask":"status"}`, `{"ask":"halt"}`,
+//! `{"ask":"reboot"}`, `{"ask":"log","service":"core"}`, `{"ask":"restart","service":"core"}`.
 
 use crate::fault::{Naming, Outcome};
 use crate::report;

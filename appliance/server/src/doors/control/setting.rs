@@ -1,5 +1,5 @@
-//! Settings as an operator sees and changes them, what the processes of network and time report, and
-//! the bundle of a new client.
+//! Settings as an operator sees and changes them, what the processes of network and time report,
+//! and the bundle of a new client.
 
 use super::{Answer, ControlDoor};
 use crate::founding::client_files;
