@@ -1,35 +1,70 @@
-//! The web port: `/health` for load balancers, `/metrics` for Prometheus. Read-only.
+//! The web port: the pages for administrators, `/health` for load balancers and `/metrics` for
+//! Prometheus.
+//!
+//! * this file: the listener and its limits
+//! * `visit`: what is let in: sessions, form tokens, the origin and the size of a form
+//! * `routes`: which page answers which path
+//! * `home`, `keys`, `clients`, `logs`, `exports`: the pages; their text is in `templates/`
+//! * `reply`, `form`, `archive`: answers, forms, files
+//!
+//! Pages ask the same requests as the Unix socket does (`doors/control/desk.rs`): no rule is here.
 
+mod archive;
+mod clients;
+mod exports;
+mod form;
+mod frame;
+mod home;
+mod keys;
+mod logs;
+mod reply;
+mod routes;
+mod visit;
+
+use crate::doors::control::ControlDoor;
 use crate::engine::Engine;
-use crate::metrics;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use exports::Exports;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-/// Connections at once: monitoring needs few, and they must not take room from KMIP.
-const CONNECTIONS_MAX: usize = 64;
+/// Connections at once: people and monitoring need few, and they must not take room from KMIP.
+const CONNECTIONS_MAX: usize = 128;
 
-/// Time for handshake and request headers.
+/// Connections from one address: a browser takes six, and several people may sit behind one.
+const CONNECTIONS_PER_ADDRESS_MAX: usize = 32;
+
+/// Time for the handshake, for the headers of a request, and between two requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time one connection may last.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
+/// Time one connection may last: an export over a slow line is the longest use.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// Bytes of the headers of a request: ours are short, and so is the cookie.
+const HEADERS_BYTES_MAX: usize = 16 * 1024;
+
+/// Pause when no connection can be taken, for want of file descriptors say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The web port, ready to open.
-pub struct WebDoor {
+pub(crate) struct WebDoor {
     engine: Arc<Engine>,
+    desk: Arc<ControlDoor>,
+    exports: Exports,
     tls: TlsAcceptor,
     stop: watch::Receiver<bool>,
+    /// Open connections by address.
+    guests: Mutex<BTreeMap<IpAddr, usize>>,
 }
 
 impl std::fmt::Debug for WebDoor {
@@ -38,22 +73,45 @@ impl std::fmt::Debug for WebDoor {
     }
 }
 
+/// The place of a connection; it is free again when this is dropped.
+struct Place {
+    door: Arc<WebDoor>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut guests = self.door.guests.lock();
+        if let Some(count) = guests.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                guests.remove(&self.address);
+            }
+        }
+    }
+}
+
 impl WebDoor {
     /// Prepares the port.
-    pub fn new(
+    pub(crate) fn new(
         engine: Arc<Engine>,
+        desk: Arc<ControlDoor>,
         tls: Arc<ServerConfig>,
         stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
+        let exports = Exports::new(&desk);
         Arc::new(Self {
             engine,
+            desk,
+            exports,
             tls: TlsAcceptor::from(tls),
             stop,
+            guests: Mutex::new(BTreeMap::new()),
         })
     }
 
     /// Serves until told to stop.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut stop = self.stop.clone();
         loop {
@@ -61,78 +119,62 @@ impl WebDoor {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
-            let Ok((stream, _)) = accepted else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            let Ok((stream, peer)) = accepted else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let Ok(place) = places.clone().try_acquire_owned() else {
+            let Ok(permit) = places.clone().try_acquire_owned() else {
                 continue;
             };
-            let door = self.clone();
+            let Some(place) = self.clone().place(peer.ip()) else {
+                continue;
+            };
+            let mut stop = self.stop.clone();
             tokio::spawn(async move {
-                // Monitoring that hangs up early is nothing to report.
-                drop(tokio::time::timeout(CONNECTION_TIMEOUT, door.connection(stream)).await);
-                drop(place);
+                let door = place.door.clone();
+                let served =
+                    tokio::time::timeout(CONNECTION_TIMEOUT, door.connection(stream, peer));
+                tokio::select! {
+                    // Who hangs up early is nothing to report.
+                    served = served => drop(served),
+                    _ = stop.wait_for(|stop| *stop) => {}
+                }
+                drop((permit, place));
             });
         }
+    }
+
+    fn place(self: Arc<Self>, address: IpAddr) -> Option<Place> {
+        {
+            let mut guests = self.guests.lock();
+            let count = guests.entry(address).or_default();
+            if *count >= CONNECTIONS_PER_ADDRESS_MAX {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Place {
+            door: self,
+            address,
+        })
     }
 
     async fn connection(
         &self,
         stream: TcpStream,
+        peer: SocketAddr,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        stream.set_nodelay(true)?;
         let stream = tokio::time::timeout(REQUEST_TIMEOUT, self.tls.accept(stream)).await??;
-        let answer = service_fn(async |request| Ok::<_, Infallible>(self.answer(&request)));
+        let answer = service_fn(async |request: hyper::Request<Incoming>| {
+            Ok::<_, Infallible>(self.respond(request, peer.ip()).await)
+        });
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(REQUEST_TIMEOUT)
+            .max_buf_size(HEADERS_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), answer)
             .await?;
         Ok(())
     }
-
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".into());
-            answer
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
-        }
-        match request.uri().path() {
-            "/health" => {
-                let health = metrics::health(&self.engine);
-                let status = if health.serving {
-                    StatusCode::OK
-                } else {
-                    StatusCode::SERVICE_UNAVAILABLE
-                };
-                let body = serde_json::to_string(&health).unwrap_or_default() + "\n";
-                let mut answer = text(status, body);
-                let json = HeaderValue::from_static("application/json");
-                answer.headers_mut().insert(CONTENT_TYPE, json);
-                answer
-            }
-            "/metrics" => text(StatusCode::OK, metrics::prometheus(&self.engine)),
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "Here are /health and /metrics.\n".into(),
-            ),
-        }
-    }
-}
-
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, plain);
-    answer
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let nosniff = HeaderValue::from_static("nosniff");
-    answer
-        .headers_mut()
-        .insert("x-content-type-options", nosniff);
-    answer
 }
