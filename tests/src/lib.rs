@@ -2,11 +2,11 @@
 //!
 //! `node` starts and ends the program, `standalone` serves as an appliance does, `appliance` is a
 //! machine with the `image`, `terminal` types at any of them, `client` talks KMIP to any of them,
-//! `load` works on many connections at once, `oracle` remembers what was promised and judges what
-//! came of it, `python` keeps the stock clients, `power` loads the preload shim of `tests/lossy`
-//! and cuts the power, `dice` makes choices from a seed, `sim` is a whole cluster in one thread,
-//! `storm` one of simulated hosts with openraft and all. The suites are in `tests/tests/`, one file
-//! per thing promised.
+//! `web` is a visitor of the web admin, `load` works on many connections at once, `oracle`
+//! remembers what was promised and judges what came of it, `python` keeps the stock clients,
+//! `power` loads the preload shim of `tests/lossy` and cuts the power, `dice` makes choices from a
+//! seed, `sim` is a whole cluster in one thread, `storm` one of simulated hosts with openraft and
+//! all. The suites are in `tests/tests/`, one file per thing promised.
 //!
 //! `$STRONGROOM_FULL` (set by `scripts/test --full`) asks for the figures of the promises where a
 //! plain run takes fewer; `$STRONGROOM_ROUNDS` and `$STRONGROOM_EVENTS` overrule both, and
@@ -29,6 +29,7 @@ pub mod sim;
 pub mod standalone;
 pub mod storm;
 pub mod terminal;
+pub mod web;
 
 /// Whether the figures of the promises are asked for, whatever time they take.
 pub fn is_full() -> bool {

@@ -1,4 +1,4 @@
-//! Administrators with the permission for keys: they make keys for users and end them, and read none.
+//! Officers, administrators with the permission for keys: they make and end keys, and read none.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

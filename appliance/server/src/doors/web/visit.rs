@@ -10,7 +10,7 @@ use super::form::Form;
 use super::frame::{Frame, Section, Trouble};
 use super::reply::{self, Reply};
 use crate::doors::control::Visitor;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -23,6 +23,9 @@ const COOKIE: &str = "__Host-strongroom";
 
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a body that is no form of ours, which are read and passed over before it is refused.
+const PASSED_OVER_BYTES_MAX: usize = 1 << 20;
 
 /// Time for a form to come in.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,41 +104,50 @@ impl Arrival {
 
     /// Reads the form.
     pub(super) async fn form(self) -> Result<Form, Reply> {
-        let too_much = || {
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            refuse(
-                status,
-                "This form is larger than any of ours. Nothing was done.",
-            )
-        };
-        let length = self.headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if length.is_some_and(|length| length > FORM_BYTES_MAX) {
-            return Err(too_much());
-        }
         let kind = self.headers.get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.starts_with("application/x-www-form-urlencoded") {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(refuse(
-                status,
-                "This is not one of our forms. Nothing was done.",
-            ));
+            let why = "This is not one of our forms. Nothing was done.";
+            return Err(refuse(status, why));
         }
-        let body = Limited::new(self.body, FORM_BYTES_MAX).collect();
-        match tokio::time::timeout(FORM_TIMEOUT, body).await {
-            Ok(Ok(body)) => {
-                let bytes = Zeroizing::new(Vec::from(body.to_bytes()));
-                Ok(Form::parse(&bytes))
-            }
-            Ok(Err(e)) if e.is::<LengthLimitError>() => Err(too_much()),
-            Ok(Err(_)) => Err(refuse(StatusCode::BAD_REQUEST, "The form came in damaged.")),
-            Err(_) => {
-                let why = "The form took too long to come in. Nothing was done; send it again.";
-                Err(refuse(StatusCode::REQUEST_TIMEOUT, why))
-            }
+        let (status, why) = match tokio::time::timeout(FORM_TIMEOUT, received(self.body)).await {
+            Ok(Ok(Some(bytes))) => return Ok(Form::parse(&bytes)),
+            Ok(Ok(None)) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "This form is larger than any of ours. Nothing was done.",
+            ),
+            Ok(Err(_)) => (
+                StatusCode::BAD_REQUEST,
+                "The form came in damaged. Nothing was done; send it again.",
+            ),
+            Err(_) => (
+                StatusCode::REQUEST_TIMEOUT,
+                "The form took too long to come in. Nothing was done; send it again.",
+            ),
+        };
+        Err(refuse(status, why))
+    }
+}
+
+/// The bytes of a form; nothing when they are too many. Some of what is too much is read all the
+/// same: a browser shows no answer as long as it cannot send.
+async fn received(mut body: Incoming) -> Result<Option<Zeroizing<Vec<u8>>>, hyper::Error> {
+    // Room for all at once: a form that grows would leave a password behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FORM_BYTES_MAX));
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        seen += data.len();
+        if seen <= FORM_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+        } else if seen > PASSED_OVER_BYTES_MAX {
+            break;
         }
     }
+    Ok((seen <= FORM_BYTES_MAX).then_some(bytes))
 }
 
 /// A refusal before anybody is signed in.
