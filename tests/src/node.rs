@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -333,6 +335,18 @@ impl Node {
             self.tail()
         );
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Asks over its socket, as who runs the node may; gives the result.
+    pub fn ask(&self, request: &serde_json::Value) -> Result<serde_json::Value> {
+        let mut socket = UnixStream::connect(self.dir.join("control.sock"))?;
+        writeln!(socket, "{request}")?;
+        let mut said = String::new();
+        socket.read_to_string(&mut said)?;
+        let last = said.lines().last().context("no answer")?;
+        let mut end: serde_json::Value = serde_json::from_str(last)?;
+        ensure!(end.get("done").is_some(), "{request}: {last}");
+        Ok(end["done"].take())
     }
 
     /// As [`Node::run`] with `--json`, parsed.

@@ -11,6 +11,11 @@ fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
 }
 
+/// A client script.
+pub fn script(name: &str) -> PathBuf {
+    clients().join(name)
+}
+
 /// The interpreter of the environment, which is made, or made anew after a change of the
 /// requirements, when it has to be. Suites that run at the same time wait for each other.
 pub fn interpreter() -> Result<PathBuf> {

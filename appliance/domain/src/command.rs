@@ -3,7 +3,7 @@
 //! *Warning:* these types stand in the Raft log. A change of a field needs a default for old bytes.
 
 use crate::administrator::needed;
-use crate::member::{FIRST_FORMAT, first_format, is_first_format};
+use crate::member::{FIRST_FORMAT, OFFICERS_FORMAT, first_format, is_first_format};
 use crate::setting;
 use crate::{Attribute, AttributeName, Candidate, ClusterId, Epoch, Fingerprint, Hash};
 use crate::{LifecycleState, MemberRole, Name, NodeId, ObjectType, OfflineGet, SettingValue, Time};
@@ -185,6 +185,13 @@ pub enum Ask {
     /// Creates a symmetric key inside the appliance.
     Create {
         /// What the client asked for.
+        attributes: Vec<Attribute>,
+    },
+    /// Creates a symmetric key for a user, who owns it. Operators only.
+    CreateFor {
+        /// Who owns it.
+        owner: Name,
+        /// What was asked for.
         attributes: Vec<Attribute>,
     },
     /// Takes in an object that the client brings.
@@ -518,6 +525,7 @@ impl Ask {
             Self::IssueCertificate { .. } => "Issue Certificate",
             Self::RevokeUser { .. } => "Revoke User",
             Self::Create { .. } => "Create",
+            Self::CreateFor { .. } => "Create For",
             Self::Register { .. } => "Register",
             Self::Activate { .. } => "Activate",
             Self::Revoke { .. } => "Revoke",
@@ -628,6 +636,7 @@ impl Ask {
             | Self::SetSshKeys { .. }
             | Self::SetPermissions { .. }
             | Self::RemoveAdministrator { .. } => 4,
+            Self::CreateFor { .. } => OFFICERS_FORMAT,
         }
     }
 

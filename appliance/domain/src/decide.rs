@@ -24,7 +24,7 @@ pub use objects::SCHEDULED_PER_COMMAND_MAX;
 
 use crate::administrator::check_ask;
 use crate::object::value_bytes;
-use crate::permission::{Who, identify};
+use crate::permission::{Hand, Who, identify};
 use crate::{Actor, Ask, Attribute, AttributeName, Command, Denial, Event, Facts, State, Time};
 use alloc::format;
 use alloc::vec;
@@ -113,23 +113,44 @@ fn plan(state: &State, actor: &Actor, ask: &Ask, now: Time) -> Result<Plan, Deni
     let who = identify(state, actor, now)?;
     check_ask(state, actor, ask, now)?;
     check_understood(state, ask)?;
-    if matches!(who, Who::User(_)) && state.divergence().is_some() {
-        return Err(Denial::Diverged);
+    if let Some(hand) = Hand::of(state, actor, &who)
+        && let Some(planned) = of_objects(state, hand, ask, now)
+    {
+        return planned;
     }
     match (ask, who) {
-        (Ask::Create { attributes }, Who::User(user)) => {
+        (Ask::Salvage { .. }, Who::Staff) => {
+            cluster::check_voice(state, actor, ask)?;
+            salvage::salvage(state, ask, now).map(Plan::Salvage)
+        }
+        (_, Who::Staff) => cluster::administer(state, actor, ask, now).map(Plan::Events),
+        (_, Who::User(_)) => Err(Denial::NotPermitted),
+    }
+}
+
+/// What users do with objects, and officers for them; `None` when it is neither's to do.
+fn of_objects(state: &State, hand: Hand, ask: &Ask, now: Time) -> Option<Result<Plan, Denial>> {
+    if state.divergence().is_some() && is_of_objects(hand, ask) {
+        return Some(Err(Denial::Diverged));
+    }
+    Some(match (ask, hand) {
+        (Ask::Create { attributes }, Hand::User(user)) => {
             objects::create(state, user, attributes, now).map(Plan::Object)
+        }
+        (Ask::CreateFor { owner, attributes }, Hand::Officer) => {
+            let owner = state.user_index(owner).ok_or(Denial::UnknownUser);
+            owner
+                .and_then(|owner| objects::create(state, owner, attributes, now))
+                .map(Plan::Object)
         }
         (
             Ask::Register {
                 object_type,
                 attributes,
             },
-            Who::User(user),
+            Hand::User(user),
         ) => objects::register(state, user, *object_type, attributes, now).map(Plan::Object),
-        (Ask::Activate { uid }, Who::User(user)) => {
-            objects::activate(state, user, uid, now).map(Plan::Events)
-        }
+        (Ask::Activate { uid }, hand) => objects::activate(state, hand, uid, now).map(Plan::Events),
         (
             Ask::Revoke {
                 uid,
@@ -137,31 +158,36 @@ fn plan(state: &State, actor: &Actor, ask: &Ask, now: Time) -> Result<Plan, Deni
                 message,
                 compromise_occurred,
             },
-            Who::User(user),
+            hand,
         ) => {
             let why = objects::Revocation {
                 reason: *reason,
                 message: message.as_deref(),
                 compromise_occurred: *compromise_occurred,
             };
-            objects::revoke(state, user, uid, &why, now).map(Plan::Events)
+            objects::revoke(state, hand, uid, &why, now).map(Plan::Events)
         }
-        (Ask::Destroy { uid }, Who::User(user)) => {
-            objects::destroy(state, user, uid, now).map(Plan::Events)
-        }
+        (Ask::Destroy { uid }, hand) => objects::destroy(state, hand, uid, now).map(Plan::Events),
         (
             Ask::AddAttribute { .. }
             | Ask::ModifyAttribute { .. }
             | Ask::SetAttribute { .. }
             | Ask::DeleteAttribute { .. },
-            Who::User(user),
+            Hand::User(user),
         ) => attributes::change(state, user, ask, now).map(Plan::Events),
-        (Ask::Salvage { .. }, Who::Staff) => {
-            cluster::check_voice(state, actor, ask)?;
-            salvage::salvage(state, ask, now).map(Plan::Salvage)
-        }
-        (_, Who::Staff) => cluster::administer(state, actor, ask, now).map(Plan::Events),
-        (_, Who::User(_)) => Err(Denial::NotPermitted),
+        _ => return None,
+    })
+}
+
+/// Whether an ask is about objects, so that it waits while members differ.
+const fn is_of_objects(hand: Hand, ask: &Ask) -> bool {
+    match hand {
+        // Users do nothing else.
+        Hand::User(_) => true,
+        Hand::Officer => matches!(
+            ask,
+            Ask::CreateFor { .. } | Ask::Activate { .. } | Ask::Revoke { .. } | Ask::Destroy { .. }
+        ),
     }
 }
 

@@ -4,10 +4,13 @@
 //! sharing group *of which its owner is a member* is shared with the other members: role Use may
 //! locate and read it, role Manage may also change it. To everybody else it does not exist (ABUSE
 //! A8): the answer is the same as for an identifier that was never given out, and only the log
-//! knows the difference. Operators see objects and their attributes, never material, and change
-//! none; what else an administrator may is said in `administrator`.
+//! knows the difference. Operators see objects and their attributes, never material. Those with the
+//! permission for keys make keys for a user, who owns them, and activate, revoke and destroy any;
+//! they set no attributes, and what they made they cannot read either
+//! (docs/decisions/0021). What else an administrator may is said in `administrator`.
 
 use crate::administrator::{Right, permit_operator, speaker};
+use crate::member::OFFICERS_FORMAT;
 use crate::object::{Object, UserIndex};
 use crate::{Actor, Denial, Fingerprint, GroupRole, Name, Read, State, Time, Uid};
 
@@ -72,6 +75,29 @@ pub(crate) fn identify(state: &State, actor: &Actor, now: Time) -> Result<Who, D
     }
 }
 
+/// By whose right an object is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// A user's: what it reaches.
+    User(UserIndex),
+    /// That of an operator whose permissions were looked at: the life of every object.
+    Officer,
+}
+
+impl Hand {
+    /// Whose right counts for objects. Operators have had none before a certain format, and an
+    /// older member would still refuse what a newer one grants.
+    pub(crate) fn of(state: &State, actor: &Actor, who: &Who) -> Option<Self> {
+        match (who, actor) {
+            (Who::User(user), _) => Some(Self::User(*user)),
+            (Who::Staff, Actor::Operator { .. }) if state.format() >= OFFICERS_FORMAT => {
+                Some(Self::Officer)
+            }
+            (Who::Staff, _) => None,
+        }
+    }
+}
+
 /// How a user reaches an object; `None` when it must not know of it.
 pub(crate) fn reach(state: &State, user: UserIndex, object: &Object) -> Option<Reach> {
     if object.owner == user {
@@ -92,19 +118,24 @@ pub(crate) fn reach(state: &State, user: UserIndex, object: &Object) -> Option<R
         .max()
 }
 
-/// An object and how a user reaches it.
+/// An object and how it is reached. An officer is no owner: attributes that are the owner's alone
+/// stay so.
 ///
 /// # Errors
 /// [`Denial::NotFound`].
 pub(crate) fn find<'a>(
     state: &'a State,
-    user: UserIndex,
+    hand: Hand,
     uid: &Uid,
 ) -> Result<(&'a Object, Reach), Denial> {
     let object = state
         .object(uid)
         .ok_or(Denial::NotFound { forbidden: false })?;
-    match reach(state, user, object) {
+    let reach = match hand {
+        Hand::User(user) => reach(state, user, object),
+        Hand::Officer => Some(Reach::Manage),
+    };
+    match reach {
         Some(reach) => Ok((object, reach)),
         None => Err(Denial::NotFound { forbidden: true }),
     }
@@ -129,7 +160,7 @@ pub fn permit<'a>(
     now: Time,
 ) -> Result<&'a Object, Denial> {
     let object = match (identify(state, actor, now)?, read) {
-        (Who::User(user), _) => find(state, user, uid)?.0,
+        (Who::User(user), _) => find(state, Hand::User(user), uid)?.0,
         (Who::Staff, Read::Attributes | Read::AttributeList) => {
             if let Actor::Operator { .. } = actor {
                 permit_operator(state, actor, Right::SeeKeys, now)?;

@@ -138,6 +138,16 @@ impl User {
         self.live_objects
     }
 
+    /// The names of its objects from one on, in order.
+    pub fn names_from<'a>(
+        &'a self,
+        from: core::ops::Bound<&str>,
+    ) -> impl Iterator<Item = (&'a str, Uid)> + 'a {
+        let range = (from, core::ops::Bound::Unbounded);
+        let names = self.names.range::<str, _>(range);
+        names.map(|(name, uid)| (&**name, *uid))
+    }
+
     /// The membership in a group, if it is a member.
     pub fn membership(&self, group: &str) -> Option<&Membership> {
         self.groups.iter().find(|m| m.group.as_str() == group)
@@ -337,6 +347,14 @@ impl State {
     /// All objects and tombstones, by identifier (so by time of creation).
     pub fn objects(&self) -> impl Iterator<Item = &Object> + '_ {
         self.objects.values().map(|object| &**object)
+    }
+
+    /// Objects with identifiers in a range, for pages from either end.
+    pub fn objects_within(
+        &self,
+        range: impl core::ops::RangeBounds<Uid>,
+    ) -> impl DoubleEndedIterator<Item = &Object> + '_ {
+        self.objects.range(range).map(|(_, object)| &**object)
     }
 
     /// Objects after an identifier, for pages.

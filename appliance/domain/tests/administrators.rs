@@ -89,6 +89,7 @@ reset-password: high-access
 set-ssh-keys: -
 set-permissions: high-access
 remove-administrator: high-access
+create-for: keys
 ";
 
 #[test]

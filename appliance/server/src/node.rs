@@ -409,10 +409,11 @@ async fn open_doors(
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<Option<Doors>> {
     let engine = &parts.engine;
-    let mut doors = None;
-    if founding::holds_local_ca(engine.vault())? {
-        doors = Some(open_to_clients(settings, engine, stop).await?);
-    }
+    let ports = match founding::holds_local_ca(engine.vault())? {
+        true => Some(Ports::open(settings).await?),
+        false => None,
+    };
+    let doors = ports.as_ref().map(|ports| ports.doors);
     let control = ControlDoor::new(Control {
         engine: engine.clone(),
         notary: parts.notary.clone(),
@@ -427,7 +428,10 @@ async fn open_doors(
         },
         init: settings.init.clone(),
     });
-    tokio::spawn(control.open(stop.clone())?);
+    tokio::spawn(control.clone().open(stop.clone())?);
+    if let Some(ports) = ports {
+        ports.serve(settings, control, stop)?;
+    }
     Ok(doors)
 }
 
@@ -448,26 +452,43 @@ pub(crate) async fn listen(
     }
 }
 
-async fn open_to_clients(
-    settings: &Settings,
-    engine: &Arc<Engine>,
-    stop: &watch::Receiver<bool>,
-) -> anyhow::Result<Doors> {
-    let kmip = listen("KMIP", "--kmip-port", settings.kmip).await?;
-    let web = listen("web", "--web-port", settings.web).await?;
-    let doors = Doors {
-        kmip: kmip.local_addr()?,
-        web: web.local_addr()?,
-    };
-    let time = Arc::new(tls::NodeTime(engine.clone()));
-    let tls = tls::Configs::of(engine.vault(), time)?;
-    let door = KmipDoor::new(
-        engine.clone(),
-        tls.clients_proven,
-        settings.user_field,
-        stop.clone(),
-    );
-    tokio::spawn(door.clone().serve(kmip));
-    tokio::spawn(WebDoor::new(engine.clone(), tls.server_only, stop.clone()).serve(web));
-    Ok(doors)
+/// The ports of a node that serves clients, open and not yet served.
+struct Ports {
+    kmip: TcpListener,
+    web: TcpListener,
+    doors: Doors,
+}
+
+impl Ports {
+    async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let kmip = listen("KMIP", "--kmip-port", settings.kmip).await?;
+        let web = listen("web", "--web-port", settings.web).await?;
+        let doors = Doors {
+            kmip: kmip.local_addr()?,
+            web: web.local_addr()?,
+        };
+        Ok(Self { kmip, web, doors })
+    }
+
+    fn serve(
+        self,
+        settings: &Settings,
+        control: Arc<ControlDoor>,
+        stop: &watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let engine = &control.engine;
+        let time = Arc::new(tls::NodeTime(engine.clone()));
+        let tls = tls::Configs::of(engine.vault(), time)?;
+        let (proven, field) = (tls.clients_proven, settings.user_field);
+        let door = KmipDoor::new(engine.clone(), proven, field, stop.clone());
+        tokio::spawn(door.serve(self.kmip));
+        let web = WebDoor::new(
+            engine.clone(),
+            control.clone(),
+            tls.server_only,
+            stop.clone(),
+        );
+        tokio::spawn(web.serve(self.web));
+        Ok(())
+    }
 }

@@ -3,7 +3,7 @@
 
 use crate::access_log::AccessLog;
 use crate::machine::LedgerMachine;
-use domain::{ClusterId, NodeId, State};
+use domain::{ClusterId, NodeId, State, Time};
 use ledger::{
     Checkpoint, CheckpointFile, CheckpointFileError, ExportSigner, Fault, Ledger, LogKey,
     NoteError, NoteKey, NoteKeyError, NoteSigner, SignFault, SignatureKind, SizeRange, StdDisk,
@@ -80,6 +80,8 @@ pub struct Notary {
     /// One note at a time: the job and an export must not write the same file together, nor an
     /// older head over a newer one.
     turn: Mutex<()>,
+    /// The newest head of the cluster log that was signed since the start, and when.
+    signed: Mutex<Option<(Checkpoint, Time)>>,
 }
 
 impl std::fmt::Debug for Notary {
@@ -146,6 +148,7 @@ impl Notary {
             cluster_file: file(cluster_log),
             access_file: file(access_log),
             turn: Mutex::new(()),
+            signed: Mutex::new(None),
         })
     }
 
@@ -170,7 +173,14 @@ impl Notary {
         let origin = self.origin(&machine.state());
         let checkpoint = head(&mut machine.ledger(), &origin)?;
         let note = self.note(&checkpoint, &self.cluster_file)?;
-        Ok((checkpoint.size, note))
+        let size = checkpoint.size;
+        *self.signed.lock() = Some((checkpoint, crate::clock::now()));
+        Ok((size, note))
+    }
+
+    /// The newest head of the cluster log that this node signed since its start, and when.
+    pub fn signed(&self) -> Option<(Checkpoint, Time)> {
+        self.signed.lock().clone()
     }
 
     /// Origin of the cluster log in its present lineage.

@@ -7,14 +7,17 @@
 //! Tree `index`: the list of the objects for each 8 bytes of SHA-256(scope, attribute, value). A
 //! scope is an owner or a key sharing group, so a search costs what its user can see, not what the
 //! appliance holds. Tree `objects`: one list of all objects, each with the hashes for which it
-//! stands in the index. Lists are kept as `lists` says. Tree default: `reflected` = records of the
-//! cluster log that are reflected. A file beside the folder marks a clean stop.
+//! stands in the index. Lists are kept as `lists` says. Trees `history` and `earlier`: which
+//! records tell of an object (`history`). Tree default: `reflected` = records of the cluster log that are
+//! reflected. A file beside the folder marks a clean stop.
 
+mod history;
 mod lists;
 
 use crate::machine::LedgerMachine;
 use domain::{Attribute, AttributeName, Name, Object, Record, State, Time, Uid};
 use domain::{Value, codec, tag};
+use history::{History, Passage, Touched};
 use lists::{Changes, Writes};
 use parking_lot::{Condvar, Mutex, RwLock};
 use sha2::{Digest, Sha256};
@@ -29,7 +32,7 @@ const OBJECTS_PER_WRITE: usize = 4096;
 
 /// Key of the default tree under which stands how many records are reflected. Another layout of the
 /// folder takes another key: one that does not have it is made again.
-const REFLECTED: &str = "reflected";
+const REFLECTED: &str = "reflected-with-history";
 
 /// Memory sled may use for its page cache: it is an index, the state is in memory already.
 const CACHE_BYTES: u64 = 128 << 20;
@@ -83,6 +86,7 @@ pub enum Scope {
 pub struct Projections {
     db: sled::Db,
     index: sled::Tree,
+    history: History,
     /// Held by a search while it walks along a list, and by who moves objects in one.
     walks: Arc<RwLock<()>>,
     reflected: watch::Receiver<u64>,
@@ -128,6 +132,7 @@ struct Follower {
     db: sled::Db,
     index: sled::Tree,
     objects: sled::Tree,
+    history: History,
     walks: Arc<RwLock<()>>,
     machine: Arc<LedgerMachine>,
     reflected: watch::Sender<u64>,
@@ -143,6 +148,7 @@ impl Projections {
         let (db, at) = open_or_rebuild(dir, size)?;
         let tree = |name: &str| db.open_tree(name).map_err(fault);
         let (index, objects) = (tree("index")?, tree("objects")?);
+        let history = History::open(&db)?;
         let (sender, reflected) = watch::channel(at);
         let wanted = Arc::new(Wanted::default());
         let closed = Arc::new(Mutex::new(false));
@@ -151,6 +157,7 @@ impl Projections {
             db: db.clone(),
             index: index.clone(),
             objects,
+            history: history.clone(),
             walks: walks.clone(),
             machine: machine.clone(),
             reflected: sender,
@@ -165,6 +172,7 @@ impl Projections {
         Ok(Self {
             db,
             index,
+            history,
             walks,
             reflected,
             wanted,
@@ -221,6 +229,20 @@ impl Projections {
             Ok(uid) => !several || seen.insert(*uid),
             Err(_) => true,
         })
+    }
+
+    /// The newest records of the cluster log that tell of an object, before one.
+    ///
+    /// # Errors
+    /// sled failed.
+    pub fn history(
+        &self,
+        uid: &Uid,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Passage, QueryFault> {
+        let _walk = self.walks.read();
+        self.history.read(uid, before, limit)
     }
 
     /// Records of the cluster log that are reflected.
@@ -322,15 +344,22 @@ impl Follower {
         if *closed {
             return Err(QueryFault::Index("closed".into()));
         }
-        let mut touched = BTreeSet::new();
+        let mut touched = Touched::new();
         let mut next = at;
         while next < size && touched.len() < OBJECTS_PER_WRITE {
             let record = reader.read(next).map_err(fault)?;
             let record: Record = codec::from_slice(&record).map_err(fault)?;
-            touched.extend(record.event.uid().copied());
+            if let Some(uid) = record.event.uid() {
+                touched.entry(*uid).or_default().push(next);
+            }
             next += 1;
         }
-        self.apply(touched)?;
+        let told = self.history.plan(&touched)?;
+        {
+            let _nobody_walks = told.latest.moves.then(|| self.walks.write());
+            self.history.write(told)?;
+        }
+        self.apply(touched.into_keys().collect())?;
         // Last: after a crash the folder is rebuilt anyway; this order only keeps a clean folder
         // from claiming more than it reflects.
         self.db

@@ -124,6 +124,7 @@ pub(crate) fn needed(ask: &Ask, speaker: &Name) -> Permissions {
             return rows.fold(Permissions::NONE, |all, row| all.with(row.permission));
         }
         Ask::Create { .. }
+        | Ask::CreateFor { .. }
         | Ask::Register { .. }
         | Ask::Activate { .. }
         | Ask::Revoke { .. }

@@ -6,7 +6,7 @@ use super::objects::{check_together, name_value, subject};
 use crate::attribute::{self, Absent, AttributeRule, SetBy, States};
 use crate::object::UserIndex;
 use crate::packed::AttributeInstance;
-use crate::permission::Reach;
+use crate::permission::{Hand, Reach};
 use crate::state::matches_instance;
 use crate::{Ask, Attribute, AttributeName, Denial, Event, Instance, State, Time, Uid, Value};
 use alloc::vec::Vec;
@@ -64,7 +64,7 @@ impl<'a> Change<'a> {
         name: &AttributeName,
         now: Time,
     ) -> Result<Self, Denial> {
-        let subject = subject(state, user, uid, now)?;
+        let subject = subject(state, Hand::User(user), uid, now)?;
         if subject.state.is_destroyed() {
             return Err(Denial::Destroyed);
         }

@@ -87,9 +87,10 @@ pub(super) fn administer(
         | Ask::ReportDivergence { .. }
         | Ask::ResolveDivergence { .. }
         | Ask::RecordRepair { .. } => return integrity(state, ask),
-        // Objects are the users' (DESIGN §3): staff sees them and changes none. Salvage, which
-        // brings one back to its owner, is decided by the caller.
+        // Objects are the users'. What officers may do with them, and Salvage, which brings one
+        // back to its owner, is decided by the caller.
         Ask::Create { .. }
+        | Ask::CreateFor { .. }
         | Ask::Register { .. }
         | Ask::Activate { .. }
         | Ask::Revoke { .. }

@@ -3,7 +3,7 @@
 use crate::attribute::{self, ATTRIBUTES, AttributeRule, SetBy, shape, tag};
 use crate::lifecycle::{self, Dates, Verb};
 use crate::object::{Object, UserIndex};
-use crate::permission::{Reach, find};
+use crate::permission::{Hand, Reach, find};
 use crate::{
     Attribute, AttributeName, Cause, Denial, Event, Facts, LifecycleState, Material, Name,
     ObjectType,
@@ -354,7 +354,7 @@ pub(super) fn check_length(
     Ok(())
 }
 
-/// An object that a user is about to change.
+/// An object that is about to be changed.
 pub(super) struct Subject<'a> {
     pub(super) object: &'a Object,
     pub(super) reach: Reach,
@@ -364,14 +364,14 @@ pub(super) struct Subject<'a> {
     pub(super) events: Vec<Event>,
 }
 
-/// Finds an object that a user may change.
+/// Finds an object that may be changed.
 pub(super) fn subject<'a>(
     state: &'a State,
-    user: UserIndex,
+    hand: Hand,
     uid: &Uid,
     now: Time,
 ) -> Result<Subject<'a>, Denial> {
-    let (object, reach) = find(state, user, uid)?;
+    let (object, reach) = find(state, hand, uid)?;
     if reach == Reach::Use {
         return Err(Denial::NotPermitted);
     }
@@ -417,11 +417,11 @@ impl Subject<'_> {
 /// Activate (KMIP 1.4 §4.19).
 pub(super) fn activate(
     state: &State,
-    user: UserIndex,
+    hand: Hand,
     uid: &Uid,
     now: Time,
 ) -> Result<Vec<Event>, Denial> {
-    let subject = subject(state, user, uid, now)?;
+    let subject = subject(state, hand, uid, now)?;
     subject.next(Verb::Activate)?;
     Ok(subject.then(Event::ObjectActivated {
         uid: *uid,
@@ -439,12 +439,12 @@ pub(super) struct Revocation<'a> {
 /// Revoke (KMIP 1.4 §4.20).
 pub(super) fn revoke(
     state: &State,
-    user: UserIndex,
+    hand: Hand,
     uid: &Uid,
     why: &Revocation<'_>,
     now: Time,
 ) -> Result<Vec<Event>, Denial> {
-    let subject = subject(state, user, uid, now)?;
+    let subject = subject(state, hand, uid, now)?;
     let invalid = |reason: String| Denial::InvalidField { reason };
     if !matches!(why.reason, 1..=7 | 0x8000_0000..) {
         return Err(invalid(format!(
@@ -482,11 +482,11 @@ pub(super) fn revoke(
 /// Destroy (KMIP 1.4 §4.21).
 pub(super) fn destroy(
     state: &State,
-    user: UserIndex,
+    hand: Hand,
     uid: &Uid,
     now: Time,
 ) -> Result<Vec<Event>, Denial> {
-    let subject = subject(state, user, uid, now)?;
+    let subject = subject(state, hand, uid, now)?;
     let to = subject.next(Verb::Destroy)?;
     Ok(subject.then(Event::ObjectDestroyed {
         uid: *uid,

@@ -139,6 +139,8 @@ pub(crate) fn any_object_ask() -> impl Strategy<Value = Ask> {
         4 => any_attributes().prop_map(|attributes| Ask::Create { attributes }),
         3 => (kind, any_attributes())
             .prop_map(|(object_type, attributes)| Ask::Register { object_type, attributes }),
+        2 => (prop::sample::select(vec!["alice", "bob", "nobody"]), any_attributes())
+            .prop_map(|(owner, attributes)| Ask::CreateFor { owner: name(owner), attributes }),
         3 => any_uid().prop_map(|uid| Ask::Activate { uid }),
         3 => (any_uid(), reason, prop::option::of("[a\n]{0,2}"), any::<bool>()).prop_map(
             |(uid, reason, message, dated)| Ask::Revoke {

@@ -549,7 +549,7 @@ pub(crate) fn ask_kind(ask: &Ask) -> String {
 }
 
 /// Kinds of asks; `Ask::name` matches all of them.
-pub(crate) const ASK_KINDS: usize = 51;
+pub(crate) const ASK_KINDS: usize = 52;
 
 pub(crate) fn asks() -> Vec<Ask> {
     let (node, epoch, uid) = (NODE, Epoch(1), uid(1));
@@ -643,6 +643,7 @@ pub(crate) fn asks() -> Vec<Ask> {
     asks.extend(cluster_asks());
     asks.extend(appliance_asks());
     asks.extend(administrator_asks());
+    asks.push(aes256_for("bob", &[]));
     asks
 }
 

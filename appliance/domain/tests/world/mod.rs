@@ -147,6 +147,14 @@ pub(crate) fn aes256(more: &[Attribute]) -> Ask {
     Ask::Create { attributes }
 }
 
+/// The same by an officer, for a user.
+pub(crate) fn aes256_for(owner: &str, more: &[Attribute]) -> Ask {
+    let mut attributes = algorithm(AES, 256);
+    attributes.extend_from_slice(more);
+    let owner = name(owner);
+    Ask::CreateFor { owner, attributes }
+}
+
 pub(crate) fn member(group: &str, role: GroupRole) -> Vec<Membership> {
     vec![Membership {
         group: name(group),

@@ -143,7 +143,7 @@ impl ControlDoor {
         self.sign_in.is_own_password(name, source, old).await?;
         let password = self.seal(name, change.new).await?;
         let done = self.change(actor, Ask::ChangePassword { password }).await?;
-        self.1.renew(token, password);
+        self.sessions.renew(token, password);
         Ok(done)
     }
 

@@ -22,9 +22,7 @@ impl ControlDoor {
     ) -> Answer {
         let view = match view {
             None => None,
-            Some(name) => Some(View::parse(name).ok_or_else(|| {
-                format!("there is no log {name:?}; there are system, audit, activity and client")
-            })?),
+            Some(name) => Some(self::view(name)?),
         };
         let cluster = self.engine.machine().reader();
         let access = self.engine.access().reader();
@@ -41,6 +39,16 @@ impl ControlDoor {
             tokio::time::sleep(FOLLOW_INTERVAL).await;
         }
     }
+}
+
+/// The view of a name.
+///
+/// # Errors
+/// There is none.
+pub(super) fn view(name: &str) -> Result<View, String> {
+    View::parse(name).ok_or_else(|| {
+        format!("there is no log {name:?}; there are system, audit, activity and client")
+    })
 }
 
 /// The new end of one log.

@@ -4,10 +4,15 @@
 //! user that runs the node, and root, are let in; the log names them by their user id.
 
 mod administrators;
+mod certificates;
+mod clients;
 mod cluster;
+mod desk;
 mod integrity;
+mod keys;
 mod logs;
 mod power;
+mod records;
 mod rights;
 mod sessions;
 mod setting;
@@ -15,9 +20,13 @@ mod speakers;
 mod zeroize;
 
 pub use administrators::AdminRequest;
+pub use clients::ClientsRequest;
 pub use cluster::ClusterRequest;
 pub use power::MachineEnd;
 pub use setting::SettingRequest;
+pub(crate) use desk::Visitor;
+pub use keys::KeysRequest;
+pub use records::RecordsRequest;
 pub(crate) use speakers::Speakers;
 
 use super::threshold;
@@ -32,10 +41,10 @@ use crate::notary::Notary;
 use crate::sign_in::{SignIn, settled};
 use crate::{metrics, render};
 use administrators::PasswordChange;
-use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, codec};
+use domain::{Actor, Ask, Door, GroupRole, Membership, Name, State, codec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sessions::{Sessions, door_of};
+use sessions::{Person, Sessions};
 use speakers::Speaks;
 use std::io;
 use std::net::IpAddr;
@@ -157,6 +166,15 @@ pub enum Request {
     ClientBundle {
         name: String,
     },
+    /// Whether one may take logs away in a bundle.
+    MayExport,
+    Clients(ClientsRequest),
+    Keys(KeysRequest),
+    Records(RecordsRequest),
+    /// Certificates of the node and of its clients, with their ends.
+    Certificates {
+        clients: bool,
+    },
 }
 
 impl std::fmt::Debug for Request {
@@ -197,11 +215,14 @@ pub(crate) struct Control {
 }
 
 /// The door, ready to open.
-pub(crate) struct ControlDoor(Control, Sessions);
+pub(crate) struct ControlDoor {
+    control: Control,
+    sessions: Sessions,
+}
 
 impl std::fmt::Debug for ControlDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ControlDoor").finish_non_exhaustive()
+        f.debug_struct("ControlDoor").finish_non_exhaustive()
     }
 }
 
@@ -209,7 +230,7 @@ impl std::ops::Deref for ControlDoor {
     type Target = Control;
 
     fn deref(&self) -> &Control {
-        &self.0
+        &self.control
     }
 }
 
@@ -221,7 +242,8 @@ const ROTATION_PATIENCE: Duration = Duration::from_secs(30);
 impl ControlDoor {
     /// Prepares the door.
     pub(crate) fn new(control: Control) -> Arc<Self> {
-        Arc::new(Self(control, Sessions::default()))
+        let sessions = Sessions::default();
+        Arc::new(Self { control, sessions })
     }
 
     /// Opens the socket; the future serves it until told to stop.
@@ -313,16 +335,20 @@ impl ControlDoor {
             Request::As { token, request } => {
                 let who = {
                     let state = self.engine.machine().state();
-                    self.1.who(&token, &state)
+                    self.sessions.who(&token, &state)
                 };
-                let (name, source) = who.ok_or("sign in first, or again")?;
+                // A browser's session is no pass at the socket.
+                let who = who.filter(|person| person.door != Door::Web);
+                let Person {
+                    name, door, source, ..
+                } = who.ok_or("sign in first, or again")?;
                 let actor = Actor::Operator {
                     name: name.to_string(),
-                    door: door_of(source),
+                    door,
                 };
                 match *request {
                     Request::SignOut => {
-                        self.1.close(&token);
+                        self.sessions.end(&token);
                         Ok(json!({}))
                     }
                     Request::Password { old, new } => {
@@ -354,14 +380,14 @@ impl ControlDoor {
                 Err("this is for the SSH door alone".to_owned())
             }
             Request::Password { .. } | Request::SignOut => Err("sign in first".to_owned()),
-            Request::MayPower | Request::MayZeroize => Ok(json!({})),
+            Request::MayPower | Request::MayZeroize | Request::MayExport => Ok(json!({})),
             Request::Zeroize { secrets } => self.zeroize(actor, &secrets).await,
             Request::RestartService { service } => self.restart_service(actor, service).await,
             Request::Power { end } => self.power(actor, end).await,
             Request::Admin(request) => self.administration(actor, request).await,
             Request::Setting(request) => self.settings(actor, request).await,
             Request::RunningConfig => Ok(self.running_config()),
-            Request::ClientBundle { name } => self.client_bundle(&name),
+            Request::ClientBundle { name } => self.client_bundle(actor, &name).await,
             Request::Status { digest } => self.status(digest).await,
             Request::Cluster(request) => self.cluster(actor, request).await,
             Request::LogShow { view, last, follow } => {
@@ -374,7 +400,11 @@ impl ControlDoor {
             }
             Request::ClientList => Ok(self.client_list()),
             Request::KeyList { limit } => self.key_list(limit, lines).await,
-            Request::KeyShow { uid } => self.key_show(&uid),
+            Request::KeyShow { uid } => self.key_show(&uid).await,
+            Request::Clients(request) => self.clients(actor, request).await,
+            Request::Keys(request) => self.keys(actor, request).await,
+            Request::Records(request) => self.records(request).await,
+            Request::Certificates { clients } => self.certificates(clients),
             Request::EpochRotate => self.epoch_rotate(actor, lines).await,
             Request::StateDigest { replay } => self.state_digest(replay).await,
             Request::Export { out } => self.export(actor, out, lines).await,
@@ -445,6 +475,11 @@ impl ControlDoor {
             "refused_by": self.refusals(),
             "last_look_at_own_data": self.engine.soundness().last(),
             "cluster_log": { "size": size, "root": root },
+            "signed": self.notary.signed().map(|(head, time)| json!({
+                "size": head.size,
+                "root": head.root.to_string(),
+                "time": render::moment(time),
+            })),
             "access_log": { "size": access_size, "root": access_root.to_string() },
             "quorum_heard_seconds_ago": self.engine.contact().age_seconds(),
             "clock_jumped_milliseconds": crate::clock::jump(),
@@ -506,84 +541,6 @@ impl ControlDoor {
             })
         };
         state.users().map(client).collect()
-    }
-
-    async fn key_list(&self, limit: u64, lines: &mpsc::Sender<Line>) -> Answer {
-        let now = self.engine.now();
-        let (rows, total) = {
-            let state = self.engine.machine().state();
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let row = |object: &domain::Object| {
-                json!({
-                    "uid": object.uid().to_string(),
-                    "type": format!("{:?}", object.object_type()),
-                    "state": object.state_at(now).to_string(),
-                    "owner": object.owner(&state),
-                    "name": object.names().next(),
-                    "created": render::moment(object.initial_date()),
-                })
-            };
-            let rows: Vec<_> = state.objects().take(limit).map(row).collect();
-            (rows, state.object_count())
-        };
-        let shown = rows.len();
-        for row in rows {
-            lines
-                .send(Line::Item(row))
-                .await
-                .map_err(|e| e.to_string())?;
-        }
-        Ok(json!({ "shown": shown, "total": total }))
-    }
-
-    fn key_show(&self, uid: &str) -> Answer {
-        let id = Uid::parse(uid).ok_or_else(|| format!("{uid:?} is no unique identifier"))?;
-        let now = self.engine.now();
-        let state = self.engine.machine().state();
-        let object = state
-            .object(&id)
-            .ok_or_else(|| format!("there is no object {id}"))?;
-        let attributes: Vec<_> = object
-            .instances(now)
-            .into_iter()
-            .map(|held| {
-                let name = held.attribute.name.to_string();
-                let value = render::value(&held.attribute.value);
-                json!({ "name": name, "index": held.index, "value": value })
-            })
-            .collect();
-        let material = object.material();
-        let final_destruction = object.is_tombstone().then(|| state.is_final(&id));
-        let mut shown = json!({
-            "uid": id.to_string(),
-            "type": format!("{:?}", object.object_type()),
-            "state": object.state_at(now).to_string(),
-            "owner": object.owner(&state),
-            "registered": object.is_registered(),
-            "commitment": material.map(|m| m.commitment.to_string()),
-            "epoch": material.map(|m| m.epoch.0),
-            "destruction_final": final_destruction,
-            "attributes": attributes,
-        });
-        drop(state);
-        set(&mut shown, "history", self.history(&id)?);
-        Ok(shown)
-    }
-
-    /// What the cluster log says of one object.
-    fn history(&self, uid: &Uid) -> Answer {
-        let reader = self.engine.machine().reader();
-        let mut history = Vec::new();
-        for n in 0..reader.size() {
-            let bytes = reader.read(n).map_err(|e| e.to_string())?;
-            let record: Record = codec::from_slice(&bytes).map_err(|e| e.to_string())?;
-            if record.event.uid() == Some(uid) {
-                let time = render::moment(record.time);
-                let summary = domain::summary(&record);
-                history.push(json!({ "record": n, "time": time, "summary": summary }));
-            }
-        }
-        Ok(history.into())
     }
 
     async fn epoch_rotate(&self, actor: &Actor, lines: &mpsc::Sender<Line>) -> Answer {

@@ -30,7 +30,12 @@ impl Request {
             Self::ClientList => Right::SeeUsers,
             Self::ClientBundle { .. } => Right::TakeClientBundle,
             Self::KeyList { .. } | Self::KeyShow { .. } => Right::SeeKeys,
-            Self::Export { .. } => Right::ExportLogs,
+            Self::Export { .. } | Self::MayExport => Right::ExportLogs,
+            Self::Clients(request) => request.right(),
+            Self::Keys(request) => return request.right(),
+            Self::Records(_) => Right::SeeLogs,
+            Self::Certificates { clients: true } => Right::SeeUsers,
+            Self::Certificates { clients: false } => Right::SeeStatus,
             Self::SlotList => Right::SeeSlots,
             Self::EpochRotate
             | Self::SlotAddPassphrase { .. }

@@ -1,15 +1,13 @@
-//! Settings as an operator sees and changes them, what the processes of network and time report,
-//! and the bundle of a new client.
+//! Settings as an operator sees and changes them, and what the processes of network and time report.
 
 use super::{Answer, ControlDoor};
-use crate::founding::client_files;
 use crate::setup::{self, Answers};
 use domain::setting::{self, LISTENERS, Setting};
-use domain::{Actor, Ask, Name, SettingValue, State};
+use domain::{Actor, Ask, SettingValue, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Settings that the daemon reads when it starts; the others are followed at once.
 const READ_AT_START: [&str; 5] = [
@@ -120,22 +118,6 @@ impl ControlDoor {
         let digest = crate::render::hex(&vault::provider::sha256(&[text.as_bytes()]));
         (text, digest)
     }
-
-    /// Certificate and key of a client that was just added; the key is erased from the disk.
-    pub(super) fn client_bundle(&self, name: &str) -> Answer {
-        let name = Name::parse(name).map_err(|e| e.to_string())?;
-        let (certificate, key) = client_files(&self.layout, &name);
-        let read = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
-        };
-        let bundle = json!({
-            "certificate": read(&certificate)?,
-            "key": read(&key)?,
-            "ca": read(&self.layout.ca_certificate())?,
-        });
-        std::fs::remove_file(&key).map_err(|e| format!("{}: {e}", key.display()))?;
-        Ok(bundle)
-    }
 }
 
 /// A value as people read and type it.
@@ -196,7 +178,7 @@ fn doors_stay_open<'a>(after: impl Fn(&str) -> Option<&'a str>) -> Result<(), St
 }
 
 /// What another process has written about itself; null where there is no such process.
-fn reported(file: Option<std::path::PathBuf>) -> Answer {
+fn reported(file: Option<PathBuf>) -> Answer {
     let Some(file) = file else {
         return Ok(Value::Null);
     };
