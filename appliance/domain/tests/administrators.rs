@@ -89,6 +89,10 @@ reset-password: high-access
 set-ssh-keys: -
 set-permissions: high-access
 remove-administrator: high-access
+rotate-log: logging
+put-destination: logging
+remove-destination: logging
+record-transfer: logging
 ";
 
 #[test]

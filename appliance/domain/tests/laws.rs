@@ -260,7 +260,7 @@ fn kind(event: &Event) -> String {
 }
 
 /// Every kind of event.
-const EVENTS: [&str; 49] = [
+const EVENTS: [&str; 53] = [
     "ClusterFounded",
     "NodeStarted",
     "NodeStopped",
@@ -309,6 +309,10 @@ const EVENTS: [&str; 49] = [
     "SshKeysSet",
     "PermissionsSet",
     "AdministratorRemoved",
+    "LogRotated",
+    "DestinationPut",
+    "DestinationRemoved",
+    "LogTransferred",
     "Refused",
 ];
 

@@ -1,8 +1,11 @@
 //! Commands on a running node, spoken over its Unix socket.
 
 pub(crate) use super::args::Client as ClientCommand;
-use super::args::{Client, ClusterCommand, Epoch, Key, Log, NodeCommand, Slot, StateCommand};
-use crate::doors::control::{ClusterRequest, Line, Request};
+pub(crate) use super::args::Log as LogCommand;
+pub(crate) use super::args::Transfer as TransferCommand;
+use super::args::{Client, ClusterCommand, Described, Epoch, Key, Log, NodeCommand, Slot};
+use super::args::{StateCommand, Transfer};
+use crate::doors::control::{ClusterRequest, Draft, Line, Request, TransferRequest};
 use crate::layout::Layout;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -21,6 +24,8 @@ pub(crate) enum Show {
     Json,
     /// Records of the logs, a line each.
     Records,
+    /// What was done, step by step.
+    Steps,
     /// Items as a table with these columns.
     Table(&'static [&'static str]),
     /// The result, a field a line.
@@ -105,6 +110,22 @@ pub(crate) fn request(
             (Request::Status { digest }, either(json, Show::Fields))
         }
         NodeCommand::Cluster(command) => cluster_request(command)?,
+        NodeCommand::Log(Log::Rotate { log, json }) => {
+            let request = Request::Transfer(TransferRequest::Rotate { log });
+            let columns = &["log", "number", "from", "to", "file"];
+            (request, either(json, Show::Table(columns)))
+        }
+        NodeCommand::Log(Log::Rotation {
+            setting,
+            value,
+            json,
+        }) => {
+            let request = TransferRequest::Rotation { setting, value };
+            let columns = &["setting", "value", "title"];
+            let show = either(json, Show::Table(columns));
+            (Request::Transfer(request), show)
+        }
+        NodeCommand::Log(Log::Transfer(command)) => transfer_request(command, secret)?,
         NodeCommand::Log(Log::Show {
             view,
             last,
@@ -183,6 +204,61 @@ fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {
         }
     };
     Ok((Request::Cluster(request), show))
+}
+
+/// A destination as it is described on the command line; none when it is not.
+fn draft(
+    name: &str,
+    described: Described,
+    off: bool,
+    secret: SecretSource<'_>,
+) -> anyhow::Result<Option<Draft>> {
+    let Some(to) = described.to else {
+        return Ok(None);
+    };
+    let password = match described.password {
+        true => Some(secret()?.to_string()),
+        false => None,
+    };
+    Ok(Some(Draft {
+        name: name.to_owned(),
+        to,
+        directory: described.directory,
+        host_key: described.host_key,
+        recipients: described.recipients,
+        logs: described.logs,
+        off,
+        password,
+    }))
+}
+
+fn transfer_request(
+    command: Transfer,
+    secret: SecretSource<'_>,
+) -> anyhow::Result<(Request, Show)> {
+    let (request, show) = match command {
+        Transfer::Show { json } => {
+            let show = if json { Show::Json } else { Show::Fields };
+            (TransferRequest::Show, show)
+        }
+        Transfer::Put {
+            name,
+            described,
+            off,
+            untested,
+        } => {
+            let draft = draft(&name, described, off, secret)?;
+            let draft = draft.context("say where to: --to USER@HOST")?;
+            (TransferRequest::Put { draft, untested }, Show::Steps)
+        }
+        Transfer::Remove { name } => (TransferRequest::Remove { name }, Show::Fields),
+        Transfer::Test { name, described } => {
+            let draft = draft(&name, described, false, secret)?;
+            (TransferRequest::Test { name, draft }, Show::Steps)
+        }
+        Transfer::Retry { name } => (TransferRequest::Retry { name }, Show::Fields),
+    };
+    Ok((Request::Transfer(request), show))
 }
 
 fn slot_request(command: Slot, secret: SecretSource<'_>) -> anyhow::Result<(Request, Show)> {
@@ -275,6 +351,7 @@ pub(crate) fn print(
             Line::Item(item) => match show {
                 Show::Json => writeln!(out, "{item}")?,
                 Show::Records => writeln!(out, "{}", record_line(&item))?,
+                Show::Steps => writeln!(out, "{}", cell(&item["step"]))?,
                 Show::Table(_) | Show::Fields | Show::Members => rows.push(item),
             },
             Line::Progress(text) => {
@@ -302,7 +379,7 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
         // The count behind a list is for people; scripts count lines.
         Show::Json if done.get("shown").is_some() => {}
         Show::Json => writeln!(out, "{done}")?,
-        Show::Records => {}
+        Show::Records | Show::Steps => {}
         Show::Fields => fields(out, done, 0)?,
         Show::Members => {
             let mut done = done.clone();

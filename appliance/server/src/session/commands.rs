@@ -59,6 +59,9 @@ enum ConsoleCommand {
 enum Show {
     /// The set-up file that gives this configuration again, without secrets.
     RunningConfig,
+    /// One of the four logs, or where closed logs go.
+    #[command(subcommand)]
+    Log(ShowLog),
     /// The administrators and what they may do.
     Admins {
         /// Print JSON.
@@ -71,6 +74,56 @@ enum Show {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum ShowLog {
+    /// Nodes, settings, epochs, closed logs.
+    System(Records),
+    /// What people and clients changed, and what was refused of that.
+    Audit(Records),
+    /// What clients read.
+    Activity(Records),
+    /// Refusals and failures that clients met.
+    Clientevent(Records),
+    /// The transfer destinations and what waits for them.
+    Transfer {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Records {
+    /// Only so many of the latest records of each log.
+    #[arg(long, value_name = "N")]
+    last: Option<u64>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+impl ShowLog {
+    /// The same as the program has it.
+    fn command(self) -> operate::LogCommand {
+        let (view, records) = match self {
+            Self::System(records) => ("system", records),
+            Self::Audit(records) => ("audit", records),
+            Self::Activity(records) => ("activity", records),
+            Self::Clientevent(records) => ("client", records),
+            Self::Transfer { json } => {
+                return operate::LogCommand::Transfer(operate::TransferCommand::Show { json });
+            }
+        };
+        let Records { last, json } = records;
+        operate::LogCommand::Show {
+            view: Some(view.to_owned()),
+            last,
+            json,
+            follow: false,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -280,6 +333,10 @@ fn carry_out(
         }
         ConsoleCommand::Show(Show::Admins { json }) => {
             administration::list(terminal, talk, token, json)?;
+        }
+        ConsoleCommand::Show(Show::Log(log)) => {
+            let command = NodeCommand::Log(log.command());
+            node_command(terminal, talk, token, command)?;
         }
         ConsoleCommand::Admin(command) => {
             administration::carry_out(terminal, talk, token, command)?;

@@ -11,10 +11,12 @@ mod rights;
 mod sessions;
 mod setting;
 mod speakers;
+mod transfer;
 
 pub use administrators::AdminRequest;
 pub use cluster::ClusterRequest;
 pub(crate) use speakers::Speakers;
+pub use transfer::{Draft, TransferRequest};
 
 use super::threshold;
 use crate::engine::Engine;
@@ -26,6 +28,7 @@ use crate::member::colleagues::Colleagues;
 use crate::node::Doors;
 use crate::notary::Notary;
 use crate::sign_in::{SignIn, settled};
+use crate::transfer::courier::Courier;
 use crate::{metrics, render};
 use administrators::PasswordChange;
 use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, codec};
@@ -65,6 +68,7 @@ pub enum Request {
     },
     Cluster(ClusterRequest),
     Admin(AdminRequest),
+    Transfer(TransferRequest),
     /// The own password of whoever is signed in.
     Password {
         old: String,
@@ -164,6 +168,8 @@ pub(crate) struct Control {
     pub(crate) layout: Layout,
     /// Addresses of the doors for clients; a witness has none.
     pub(crate) doors: Option<Doors>,
+    /// The job that sends closed logs.
+    pub(crate) courier: Arc<Courier>,
     /// The way in for administrators.
     pub(crate) sign_in: Arc<SignIn>,
     /// The users that the console and SSH run as, where there are such.
@@ -323,6 +329,7 @@ impl ControlDoor {
             Request::Password { .. } => Err("sign in first".to_owned()),
             Request::MayPower => Ok(json!({})),
             Request::Admin(request) => self.administration(actor, request).await,
+            Request::Transfer(request) => self.transfer(actor, request, lines).await,
             Request::RunningConfig => Ok(self.running_config()),
             Request::ClientBundle { name } => self.client_bundle(&name),
             Request::Status { digest } => self.status(digest).await,

@@ -17,6 +17,7 @@ impl Request {
             Self::ClientRevoke { .. } => return None,
             Self::Cluster(request) => return request.right(),
             Self::Admin(request) => request.right(actor),
+            Self::Transfer(request) => request.right(),
             Self::Status { .. } | Self::StateDigest { .. } | Self::RunningConfig => {
                 Right::SeeStatus
             }
