@@ -216,6 +216,66 @@ fn closed_logs_arrive_by_the_old_scp_protocol() -> Result<()> {
 }
 
 #[test]
+fn what_leaves_is_encrypted_to_the_recipients() -> Result<()> {
+    let (site, server) = (Site::new()?, Sshd::start(Kind::Sftp)?);
+    let node = site.start()?;
+    server.let_in(&own_key(&node)?)?;
+    let key = site.beside("age-key");
+    let made = Command::new("age-keygen").arg("-o").arg(&key).output();
+    let made = made.context("age-keygen (Debian: apt-get install age)")?;
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    let recipient = said.split_whitespace().last().context("a recipient")?;
+    let (to, folder) = (server.account_at(&server.address()), server.inbox());
+    let (folder, pin) = (folder.to_str().unwrap(), server.fingerprint()?);
+    let put = |recipient: &str| {
+        let put = [
+            "log",
+            "transfer",
+            "put",
+            "there",
+            "--to",
+            &to,
+            "--directory",
+            folder,
+        ];
+        node.cli(&[&put[..], &["--host-key", &pin, "--recipient", recipient]].concat())
+    };
+    let mut wrong = recipient.to_owned();
+    wrong.pop();
+    wrong.push(if recipient.ends_with('q') { 'p' } else { 'q' });
+    ensure!(!put(&wrong)?.status.success(), "a wrong digit was taken");
+    let output = put(recipient)?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    node.run(&["log", "rotate", "audit"])?;
+    wait("the receipt", || Ok(standing(&node)?["waiting"] == 0))?;
+    let files = fs::read_dir(server.inbox())?.map(|entry| Ok(entry?.path()));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    ensure!(
+        files.len() == 1 && files[0].to_string_lossy().ends_with(".tar.age"),
+        "{files:?}"
+    );
+    let plain = site.beside("plain.tar");
+    let opened = Command::new("age")
+        .args(["-d", "-i"])
+        .arg(&key)
+        .arg("-o")
+        .arg(&plain)
+        .arg(&files[0])
+        .output()?;
+    ensure!(
+        opened.status.success(),
+        "{}",
+        String::from_utf8_lossy(&opened.stderr)
+    );
+    stranger_accepts(&plain, &trusted(&node)?)?;
+    node.terminate()
+}
+
+#[test]
 fn a_host_key_is_pinned_by_people_and_another_one_gets_nothing() -> Result<()> {
     let (site, mut server) = (Site::new()?, Sshd::start(Kind::Sftp)?);
     let node = site.start()?;
