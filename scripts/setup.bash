@@ -24,9 +24,9 @@ image_packages=(binutils cpio cryptsetup-bin dosfstools erofs-utils faketime fdi
 # What the network of the appliance is tried against.
 network_packages=(chrony dnsmasq-base iputils-ping tzdata)
 # What tests and bundles are checked with: real clients, a browser and what drives it, a software HSM,
-# stock verifiers, ss(8), and the file systems of a machine that is off.
-test_packages=(chromium e2fsprogs fonts-dejavu-core iproute2 nodejs npm openssh-client openssl procps
-    python3 python3-venv softhsm2 tmux)
+# stock verifiers, ss(8), an SSH server, and the file systems of a machine that is off.
+test_packages=(age chromium e2fsprogs fonts-dejavu-core iproute2 nodejs npm openssh-client
+    openssh-server openssl procps python3 python3-venv softhsm2 tmux)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

@@ -6,6 +6,7 @@ use crate::administrator::needed;
 use crate::member::{FIRST_FORMAT, OFFICERS_FORMAT, first_format, is_first_format};
 use crate::setting;
 use crate::{Attribute, AttributeName, Candidate, ClusterId, Epoch, Fingerprint, Hash};
+use crate::{Destination, LogHead, RotationCause, TRANSFER_FORMAT, TransferOutcome, View};
 use crate::{LifecycleState, MemberRole, Name, NodeId, ObjectType, OfflineGet, SettingValue, Time};
 use crate::{Permissions, Uid, Value};
 use alloc::string::String;
@@ -510,6 +511,43 @@ pub enum Ask {
         /// Who.
         name: Name,
     },
+    /// Closes a log: what was recorded since it was closed last is to become a signed bundle.
+    RotateLog {
+        /// The node that asks; of a view of an access log, whose it is.
+        node: NodeId,
+        /// Which of the four logs.
+        log: View,
+        /// Head of the node's access log, for a view of that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<LogHead>,
+        /// Why.
+        cause: RotationCause,
+    },
+    /// Sends closed logs to a place, or otherwise than before. Operators only.
+    PutDestination {
+        /// Its name.
+        name: Name,
+        /// What it is.
+        destination: Destination,
+    },
+    /// Sends no closed logs there any more. Operators only.
+    RemoveDestination {
+        /// Its name.
+        name: Name,
+    },
+    /// A member says what came of a transfer.
+    RecordTransfer {
+        /// Which.
+        node: NodeId,
+        /// Where to.
+        destination: Name,
+        /// Which of the four logs.
+        log: View,
+        /// Number of the closed log.
+        number: u64,
+        /// What came of it.
+        outcome: TransferOutcome,
+    },
 }
 
 impl Ask {
@@ -568,6 +606,10 @@ impl Ask {
             Self::SetSshKeys { .. } => "Set SSH Keys",
             Self::SetPermissions { .. } => "Set Permissions",
             Self::RemoveAdministrator { .. } => "Remove Administrator",
+            Self::RotateLog { .. } => "Rotate Log",
+            Self::PutDestination { .. } => "Put Destination",
+            Self::RemoveDestination { .. } => "Remove Destination",
+            Self::RecordTransfer { .. } => "Record Transfer",
         }
     }
 
@@ -637,6 +679,10 @@ impl Ask {
             | Self::SetPermissions { .. }
             | Self::RemoveAdministrator { .. } => 4,
             Self::CreateFor { .. } => OFFICERS_FORMAT,
+            Self::RotateLog { .. }
+            | Self::PutDestination { .. }
+            | Self::RemoveDestination { .. }
+            | Self::RecordTransfer { .. } => TRANSFER_FORMAT,
         }
     }
 

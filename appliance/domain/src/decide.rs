@@ -19,6 +19,7 @@ mod membership;
 mod objects;
 mod salvage;
 mod settings;
+mod transfers;
 
 pub use objects::SCHEDULED_PER_COMMAND_MAX;
 

@@ -6,6 +6,7 @@
 
 use crate::member::{first_format, is_first_format};
 use crate::{Actor, Attribute, AttributeName, Candidate, ClusterId, Command, Denial, Epoch};
+use crate::{Destination, RotationCause, TransferOutcome, View};
 use crate::{Fingerprint, Hash, Instance, KeyPolicy, LifecycleState, Material, MemberRole};
 use crate::{Membership, Name, NodeId, ObjectType, OfflineGet, Permissions, Stale, Time, Uid};
 use alloc::string::String;
@@ -464,6 +465,49 @@ pub enum Event {
     AdministratorRemoved {
         /// Who.
         name: Name,
+    },
+    /// A range of a log was closed.
+    LogRotated {
+        /// The node that asked; of a view of an access log, whose it is.
+        node: NodeId,
+        /// Which of the four logs.
+        log: View,
+        /// Counted from 1.
+        number: u64,
+        /// The first record of the range.
+        from: u64,
+        /// The first record after it.
+        size: u64,
+        /// Merkle root at that size, of an access log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root: Option<Hash>,
+        /// Why.
+        cause: RotationCause,
+    },
+    /// Closed logs go there from now on.
+    DestinationPut {
+        /// Its name.
+        name: Name,
+        /// What it is.
+        destination: Destination,
+    },
+    /// Closed logs go there no more.
+    DestinationRemoved {
+        /// Its name.
+        name: Name,
+    },
+    /// A closed log arrived, or something new keeps it from arriving.
+    LogTransferred {
+        /// The node that sent it.
+        node: NodeId,
+        /// Where to.
+        destination: Name,
+        /// Which of the four logs.
+        log: View,
+        /// Number of the closed log.
+        number: u64,
+        /// What it came to.
+        outcome: TransferOutcome,
     },
     /// A rule said no to a command.
     Refused {

@@ -28,6 +28,7 @@ mod packed;
 mod permission;
 pub mod setting;
 pub mod state;
+mod transfer;
 mod value;
 mod view;
 
@@ -51,5 +52,9 @@ pub use packed::AttributeInstance;
 pub use permission::{authenticate, may_see, permit};
 pub use setting::{Setting, SettingValue};
 pub use state::{State, User};
+pub use transfer::{
+    CLOSED_WAITING_MAX, DESTINATIONS_MAX, Destination, LogHead, RotationCause, Stream,
+    TRANSFER_FORMAT, TransferFailure, TransferOutcome, WayIn, transfer_detail,
+};
 pub use value::{Attribute, AttributeName, ObjectType, Tag, Value};
 pub use view::{View, access_summary, summary};

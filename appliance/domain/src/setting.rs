@@ -17,7 +17,9 @@ mod canonical;
 mod tests;
 
 use crate::Permission;
+use crate::View;
 use crate::administrator::PERMISSIONS_FORMAT;
+use crate::transfer::TRANSFER_FORMAT;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -288,7 +290,83 @@ pub const TABLE: &[Setting] = &[
         Kind::Number(0, 3_650),
         "0",
     ),
+    rotation(View::System, "The log System is closed", "weekly"),
+    rotation(View::Audit, "The log Audit is closed", "weekly"),
+    rotation(View::Activity, "The log Activity is closed", "daily"),
+    rotation(View::Client, "The log Client Event is closed", "daily"),
+    log_number(
+        "log.size",
+        "MiB of records after which a log is closed",
+        "A log is closed early when its new records have so many MiB together.\n\
+         1 to 1024",
+        Kind::Number(1, 1_024),
+        "20",
+    ),
+    log_number(
+        "log.keep",
+        "Closed logs that are kept",
+        "So many closed logs of each kind stay on the node after every destination has them; the\n\
+         oldest goes first. The records themselves stay in the log for ever.\n\
+         1 to 1000",
+        Kind::Number(1, 1_000),
+        "10",
+    ),
+    log_number(
+        "log.backlog",
+        "Closed logs that may wait before the alarm",
+        "When more closed logs of one kind wait for a destination, health and figures say so.\n\
+         1 to 4096",
+        Kind::Number(1, 4_096),
+        "3",
+    ),
 ];
+
+/// The settings that say how often a log is closed, by view.
+pub const fn rotation_id(view: View) -> &'static str {
+    match view {
+        View::System => "log.system.rotate",
+        View::Audit => "log.audit.rotate",
+        View::Activity => "log.activity.rotate",
+        View::Client => "log.client.rotate",
+    }
+}
+
+/// How often a log is closed.
+const RHYTHMS: &[&str] = &["hourly", "daily", "weekly", "monthly", "never"];
+
+const fn rotation(view: View, title: &'static str, default: &'static str) -> Setting {
+    Setting {
+        id: rotation_id(view),
+        title,
+        help: "A closed log is signed and sent to the transfer destinations. never leaves it to\n\
+               its size, and to log rotate.\n\
+               hourly, daily, weekly, monthly or never",
+        kind: Kind::Choice(RHYTHMS),
+        default: Some(default),
+        scope: Scope::Cluster,
+        permission: Permission::Logging,
+        format: TRANSFER_FORMAT,
+    }
+}
+
+const fn log_number(
+    id: &'static str,
+    title: &'static str,
+    help: &'static str,
+    kind: Kind,
+    default: &'static str,
+) -> Setting {
+    Setting {
+        id,
+        title,
+        help,
+        kind,
+        default: Some(default),
+        scope: Scope::Cluster,
+        permission: Permission::Logging,
+        format: TRANSFER_FORMAT,
+    }
+}
 
 /// Most earlier passwords that are kept to compare with: each costs a try of Argon2id when a
 /// password is changed, 0.2 s.

@@ -11,11 +11,13 @@ mod integrity;
 mod members;
 mod once;
 mod settings;
+mod transfers;
 
 pub(crate) use evolve::matches_instance;
 pub use integrity::{Divergence, Scrub, ScrubReport};
 pub use members::{JOIN_REQUEST_LIFE_MS, JoinRequest, Node, Ticket};
 pub use once::{ONCE_LIFE_MS, ONCE_MAX};
+pub use transfers::{ClosedLog, Standing};
 
 use crate::object::{Object, UserIndex};
 use crate::{
@@ -68,6 +70,7 @@ pub struct State {
     once: once::Tokens,
     settings: settings::Settings,
     administrators: BTreeMap<Name, Administrator>,
+    transfers: transfers::Transfers,
 }
 
 /// How the cluster began.

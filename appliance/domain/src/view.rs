@@ -3,14 +3,18 @@
 
 use crate::attribute::{shape, tag};
 use crate::{Access, AccessRecord, Actor, Attribute, AttributeName, Cause, Door, Event, Instance};
+use crate::{Destination, RotationCause, Stream, TransferOutcome};
 use crate::{ObjectType, Permissions, Record, Stale, Tag, Value, algorithm};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
+use serde::{Deserialize, Serialize};
 
 /// The four log names that operators know; each is a view over the two logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+///
+/// *Warning:* stored in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum View {
     /// The appliance: nodes, settings, epochs, slots, checkpoints, exports.
     System,
@@ -36,9 +40,13 @@ impl View {
         }
     }
 
-    /// Reads that name.
+    /// Reads that name; the client event log has a long one too, as operators know it.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|view| view.name() == text)
+        let name = match text {
+            "clientevent" => "client",
+            name => name,
+        };
+        Self::ALL.into_iter().find(|view| view.name() == name)
     }
 
     /// The view that a record of the cluster log belongs to.
@@ -69,7 +77,9 @@ impl View {
             | Event::ScrubReported { .. }
             | Event::DivergenceFound { .. }
             | Event::Repaired { .. }
-            | Event::SettingChanged { .. } => Self::System,
+            | Event::SettingChanged { .. }
+            | Event::LogRotated { .. }
+            | Event::LogTransferred { .. } => Self::System,
             Event::UserPut { .. }
             | Event::CertificateIssued { .. }
             | Event::UserRevoked { .. }
@@ -92,6 +102,8 @@ impl View {
             | Event::SshKeysSet { .. }
             | Event::PermissionsSet { .. }
             | Event::AdministratorRemoved { .. }
+            | Event::DestinationPut { .. }
+            | Event::DestinationRemoved { .. }
             | Event::Refused { .. } => Self::Audit,
         }
     }
@@ -409,6 +421,67 @@ fn happened_to_administrator(event: &Event) -> Option<String> {
             format!("set the permissions of administrator {name}{may}")
         }
         Event::AdministratorRemoved { name } => format!("removed administrator {name}"),
+        _ => return happened_to_closed_logs(event),
+    })
+}
+
+/// What was closed, where it goes, and whether it arrived.
+fn happened_to_closed_logs(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::LogRotated {
+            node,
+            log,
+            number,
+            from,
+            size,
+            cause,
+            ..
+        } => {
+            let stream = Stream::of(*log, *node);
+            let records = counted(size.saturating_sub(*from), "record");
+            let why = match cause {
+                RotationCause::Schedule => "its time came",
+                RotationCause::Size => "it was large enough",
+                RotationCause::Asked => "as asked",
+            };
+            format!("closed log {stream} number {number} over {records}: {why}")
+        }
+        Event::DestinationPut { name, destination } => {
+            let Destination { address, user, .. } = destination;
+            let (address, user) = (shown(address), shown(user));
+            let directory = shown(&destination.directory);
+            let logs: Vec<&str> = destination.logs.iter().map(|log| log.name()).collect();
+            let age = match destination.recipients.len() {
+                0 => String::new(),
+                n => format!(", encrypted to {}", counted(n, "recipient")),
+            };
+            let off = if destination.enabled { "" } else { ", off" };
+            let logs = logs.join(", ");
+            format!(
+                "put transfer destination {name}: {user}@{address}, {directory}: {logs}{age}{off}"
+            )
+        }
+        Event::DestinationRemoved { name } => format!("removed transfer destination {name}"),
+        Event::LogTransferred {
+            node,
+            destination,
+            log,
+            number,
+            outcome,
+        } => {
+            let stream = Stream::of(*log, *node);
+            match outcome {
+                TransferOutcome::Delivered { bytes, .. } => {
+                    let bytes = counted(*bytes, "byte");
+                    format!("delivered log {stream} number {number} to {destination}: {bytes}")
+                }
+                TransferOutcome::Failed { why, detail } => format!(
+                    "could not deliver log {stream} number {number} to {destination} ({}): {}",
+                    why.name(),
+                    shown(detail)
+                ),
+            }
+        }
         _ => return None,
     })
 }

@@ -90,6 +90,10 @@ set-ssh-keys: -
 set-permissions: high-access
 remove-administrator: high-access
 create-for: keys
+rotate-log: logging
+put-destination: logging
+remove-destination: logging
+record-transfer: logging
 ";
 
 #[test]

@@ -327,6 +327,16 @@ fn every_record_has_one_line_for_people() {
         "alice removed administrator eve",
     ];
     assert_eq!(lines, told);
+    let lines: Vec<String> = transfer_events().iter().map(line).collect();
+    let told = [
+        "alice closed log activity-node-1 number 2 over 990 records: its time came",
+        "alice put transfer destination vault-b: strongroom@logs.example:22, /srv/logs: \
+         system, audit, encrypted to 1 recipient",
+        "alice removed transfer destination vault-b",
+        "alice could not deliver log activity-node-1 number 2 to vault-b (host-key): \
+         it shows SHA256:B",
+    ];
+    assert_eq!(lines, told);
     for access in accesses() {
         let view = View::of_access(&access);
         let refused = matches!(access_kind(&access), "refused" | "malformed" | "failed");

@@ -234,6 +234,7 @@ fn rows(uid: Uid) -> Vec<(Ask, &'static str)> {
     ]
     .into_iter()
     .chain(administrator_rows())
+    .chain(transfer_rows())
     .collect()
 }
 
@@ -265,6 +266,54 @@ fn administrator_rows() -> Vec<(Ask, &'static str)> {
         ),
         (Ask::RemoveAdministrator { name: name("eve") }, operators),
     ]
+}
+
+/// Asks about closed logs and where they go.
+fn transfer_rows() -> Vec<(Ask, &'static str)> {
+    let (staff, operators) = ("ppppcc++u", "ppppcc+pu");
+    let rotate = Ask::RotateLog {
+        node: NODE,
+        log: View::Audit,
+        head: None,
+        cause: RotationCause::Asked,
+    };
+    let record = Ask::RecordTransfer {
+        node: NODE,
+        destination: name("there"),
+        log: View::Audit,
+        number: 1,
+        outcome: TransferOutcome::Delivered {
+            digest: hash(1),
+            bytes: 1,
+        },
+    };
+    let there = || name("there");
+    vec![
+        (rotate, staff),
+        (
+            Ask::PutDestination {
+                name: there(),
+                destination: destination(),
+            },
+            operators,
+        ),
+        (Ask::RemoveDestination { name: there() }, operators),
+        (record, staff),
+    ]
+}
+
+/// A destination that gets everything.
+fn destination() -> Destination {
+    Destination {
+        address: "192.0.2.1:22".to_string(),
+        user: "logs".to_string(),
+        directory: ".".to_string(),
+        way_in: WayIn::Key,
+        host_key: format!("SHA256:{}", "A".repeat(43)),
+        recipients: vec![],
+        logs: View::ALL.to_vec(),
+        enabled: true,
+    }
 }
 
 /// Asks about the cluster. Node 2 is a member, node 3 joins or leaves where that is needed.
@@ -465,6 +514,20 @@ fn prepare(world: &mut World, ask: &Ask) {
     for step in all.into_iter().take(steps) {
         world.must(&operator(), step);
     }
+    if matches!(
+        ask,
+        Ask::RemoveDestination { .. } | Ask::RecordTransfer { .. }
+    ) {
+        let (name, destination) = (name("there"), destination());
+        world.must(&operator(), Ask::PutDestination { name, destination });
+        let rotate = Ask::RotateLog {
+            node: NODE,
+            log: View::Audit,
+            head: None,
+            cause: RotationCause::Asked,
+        };
+        world.must(&operator(), rotate);
+    }
     if matches!(ask, Ask::RemoveSlot { .. }) {
         for slot in ["s", "t"] {
             world.must(
@@ -533,6 +596,10 @@ fn number(ask: &Ask) -> usize {
         Ask::SetPermissions { .. } => 49,
         Ask::RemoveAdministrator { .. } => 50,
         Ask::CreateFor { .. } => 51,
+        Ask::RotateLog { .. } => 52,
+        Ask::PutDestination { .. } => 53,
+        Ask::RemoveDestination { .. } => 54,
+        Ask::RecordTransfer { .. } => 55,
     }
 }
 
@@ -544,7 +611,7 @@ fn every_ask_by_everybody() {
     covered.push(0); // FoundCluster is below: it needs another world.
     covered.sort_unstable();
     covered.dedup();
-    assert_eq!(covered, (0..52).collect::<Vec<_>>());
+    assert_eq!(covered, (0..56).collect::<Vec<_>>());
 
     for (ask, row) in rows {
         let happened: String = ACTORS

@@ -134,6 +134,7 @@ fn export(base: &Path) {
             reader: ledger.reader(),
             checkpoint: &note,
             render: &show,
+            part: None,
         }],
         keys: vec![LogKey {
             node: 1,

@@ -16,9 +16,14 @@
 //! its digest, and the signature holds the statement, so the three bind all others.
 //! As a `.tar`, the same files are under the folder `strongroom-export/`.
 //!
+//! A *closed log* is a bundle of one view over a range of one log: in its statement the log has a
+//! `View` and the root `Previous` to the range, and `<log>/frontier` holds the tree before it. What
+//! belongs to other views stands as lines `{"n":…,"others":…,"root":"…"}` (see `bundle/closed.rs`).
+//!
 //! `record` is the truth: the tree is computed over its bytes. `event` is the same for people, and
 //! a verifier that knows how to render compares it.
 
+mod closed;
 mod files;
 mod finding;
 mod format;
@@ -33,11 +38,11 @@ mod write;
 
 pub use finding::{Finding, FindingKind};
 pub use format::{LogKey, NAMESPACE, SizeRange, verify_commands};
-pub use sshsig::ExportSigner;
+pub use sshsig::{ExportSigner, allowed_signers};
 pub use state::{LogState, StateError, VerifierState};
 pub use verify::{
     Inspect, LogReport, RenderNamed, Report, Trust, VerifyOptions, verify_bundle, verify_tar_bytes,
 };
 pub use write::{
-    BundleFormat, BundleSource, ExportError, LogSource, Render, Written, write_bundle,
+    BundleFormat, BundleSource, ExportError, LogSource, Render, ViewRange, Written, write_bundle,
 };

@@ -142,6 +142,14 @@ impl Ledger {
         self.tree.root_at(size)
     }
 
+    /// What is needed to go on with the tree from `size` records.
+    ///
+    /// # Errors
+    /// As [`Tree::root_at`].
+    pub fn frontier_at(&self, size: u64) -> Result<Frontier, TreeError> {
+        self.tree.frontier_at(size)
+    }
+
     /// Proof that the record `index` is in the tree of `size` records.
     ///
     /// # Errors

@@ -20,8 +20,8 @@ pub mod tree;
 
 pub use bundle::{
     BundleFormat, BundleSource, ExportError, ExportSigner, Finding, FindingKind, LogKey, LogReport,
-    LogSource, Report, SizeRange, StateError, Trust, VerifierState, VerifyOptions, Written,
-    verify_bundle, verify_tar_bytes, write_bundle,
+    LogSource, Render, Report, SizeRange, StateError, Trust, VerifierState, VerifyOptions,
+    ViewRange, Written, allowed_signers, verify_bundle, verify_tar_bytes, write_bundle,
 };
 pub use checkpoint::{
     Checkpoint, CheckpointFile, CheckpointFileError, NoteError, NoteKey, NoteKeyError, NoteSigner,

@@ -99,6 +99,42 @@ impl Frontier {
         self.size
     }
 
+    /// The tree of so many leaves with these roots of complete subtrees, the largest first; `None`
+    /// when there are too few or too many.
+    #[must_use]
+    pub fn of_subtrees(size: u64, subtrees: Vec<Hash>) -> Option<Self> {
+        let fits = usize::try_from(size.count_ones()).is_ok_and(|count| count == subtrees.len());
+        fits.then_some(Self { size, subtrees })
+    }
+
+    /// Roots of the complete subtrees, the largest first; their sizes are the set bits of the size.
+    #[must_use]
+    pub fn subtrees(&self) -> &[Hash] {
+        &self.subtrees
+    }
+
+    /// Appends a complete subtree of `2^level` leaves by its root; says whether it fits there.
+    #[must_use]
+    pub fn push_subtree(&mut self, level: u32, root: Hash) -> bool {
+        let end = 1_u64
+            .checked_shl(level)
+            .and_then(|leaves| self.size.checked_add(leaves));
+        let Some(end) = end.filter(|_| self.size.trailing_zeros() >= level) else {
+            return false;
+        };
+        let mut right = root;
+        for _ in 0..(self.size >> level).trailing_ones() {
+            let left = self
+                .subtrees
+                .pop()
+                .expect("one subtree for each set bit of the size");
+            right = node_hash(&left, &right);
+        }
+        self.subtrees.push(right);
+        self.size = end;
+        true
+    }
+
     /// Appends a leaf; `completed` sees its hash and that of each subtree it completes, from the
     /// bottom up: the order of the stored hashes.
     pub fn push(&mut self, leaf: Hash, completed: &mut dyn FnMut(Hash)) {
@@ -199,6 +235,23 @@ impl Tree {
             return Ok(self.root());
         }
         proof::subtree_root(&self.stored, 0, size)
+    }
+
+    /// The roots of the complete subtrees of the first `size` leaves.
+    ///
+    /// # Errors
+    /// As [`Tree::root_at`].
+    pub fn frontier_at(&self, size: u64) -> Result<Frontier, TreeError> {
+        self.refuse_over(size, self.size())?;
+        if size == self.size() {
+            return Ok(self.frontier());
+        }
+        let (mut first, mut subtrees) = (0, Vec::new());
+        for level in (0..u64::BITS).rev().filter(|level| size >> level & 1 == 1) {
+            subtrees.push(self.stored.get(level, first >> level)?);
+            first += 1 << level;
+        }
+        Ok(Frontier { size, subtrees })
     }
 
     /// `PATH(index, D[size])` of RFC 6962 §2.1.1, from the leaf upwards.

@@ -80,6 +80,11 @@ impl Layout {
         self.root.join("data/access-log")
     }
 
+    /// Closed logs, on their way to the transfer destinations.
+    pub(crate) fn closed_logs(&self) -> PathBuf {
+        self.root.join("data/closed-logs")
+    }
+
     /// Raft log, vote and snapshot pointer.
     pub fn raft(&self) -> PathBuf {
         self.root.join("data/raft")

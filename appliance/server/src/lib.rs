@@ -39,3 +39,4 @@ mod soundness;
 mod ssh;
 mod ssh_host_key;
 mod tls;
+mod transfer;

@@ -2,6 +2,7 @@
 
 use crate::counters::Counters;
 use crate::engine::Engine;
+use crate::transfer::alarm;
 use domain::LifecycleState;
 use serde::Serialize;
 use std::fmt::Write;
@@ -36,6 +37,7 @@ pub fn health(engine: &Engine) -> Health {
         faults.push(format!("no changes: {reason}"));
     }
     faults.extend(engine.soundness().faults());
+    faults.extend(alarm::alarms(engine));
     let room = engine.room().for_new_objects();
     if let Err(e) = &room {
         faults.push(e.to_string());
@@ -53,6 +55,7 @@ pub fn prometheus(engine: &Engine) -> String {
     page.health(engine);
     page.content(engine);
     page.door(engine.counters());
+    page.transfers(engine);
     page.0
 }
 
@@ -135,6 +138,29 @@ impl Page {
             reflected,
             engine.projections().reflected(),
         );
+    }
+
+    /// Nothing while there are no destinations.
+    fn transfers(&mut self, engine: &Engine) {
+        let rows = alarm::figures(engine);
+        let label = |name: &domain::Name| format!("{{destination=\"{name}\"}}");
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(name, waiting, fails)| (label(name), *waiting, *fails))
+            .collect();
+        if rows.is_empty() {
+            return;
+        }
+        let waiting = rows
+            .iter()
+            .map(|(label, waiting, _)| (label.as_str(), *waiting));
+        let help = "Closed logs that a transfer destination lacks.";
+        self.figure("strongroom_log_transfer_waiting", "gauge", help, waiting);
+        let failing = rows
+            .iter()
+            .map(|(label, _, fails)| (label.as_str(), u64::from(*fails)));
+        let help = "Whether this node cannot deliver there now.";
+        self.figure("strongroom_log_transfer_failing", "gauge", help, failing);
     }
 
     fn door(&mut self, counters: &Counters) {

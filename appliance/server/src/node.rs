@@ -25,6 +25,8 @@ use crate::projections::Projections;
 use crate::room::Room;
 use crate::sign_in::SignIn;
 use crate::tls;
+use crate::transfer::courier::Courier;
+use crate::transfer::shelf::Shelf;
 use anyhow::{Context, bail};
 use cluster::peers::{Listener, Net, PeerTls, Peers, TokioNet};
 use cluster::{Cluster, ClusterConfig, Member, Role, Timing};
@@ -142,6 +144,7 @@ impl Node {
             engine,
             notary,
             cosigner: &parts.cosigner,
+            courier: &parts.courier,
             colleagues: &parts.colleagues,
             layout: &layout,
             repairs: &repairs,
@@ -280,6 +283,7 @@ pub(crate) struct Assembled {
     pub(crate) engine: Arc<Engine>,
     pub(crate) notary: Arc<Notary>,
     cosigner: Arc<Cosigner>,
+    courier: Arc<Courier>,
     pub(crate) colleagues: Colleagues,
     tls: PeerTls,
 }
@@ -335,7 +339,9 @@ pub(crate) async fn assemble(
         engine.trust_clock();
     }
     let cosigner = Cosigner::new(engine.clone(), notary.clone(), colleagues.clone(), layout);
+    let shelf = Shelf::new(layout.closed_logs());
     Ok(Assembled {
+        courier: Courier::new(engine.clone(), notary.clone(), shelf),
         engine,
         notary,
         cosigner: Arc::new(cosigner),
@@ -418,6 +424,7 @@ async fn open_doors(
         engine: engine.clone(),
         notary: parts.notary.clone(),
         cosigner: parts.cosigner.clone(),
+        courier: parts.courier.clone(),
         colleagues: parts.colleagues.clone(),
         layout: settings.layout.clone(),
         doors,

@@ -3,9 +3,10 @@
 
 use crate::access_log::AccessLog;
 use crate::machine::LedgerMachine;
+use domain::state::ClosedLog;
 use domain::{ClusterId, NodeId, State, Time};
 use ledger::{
-    Checkpoint, CheckpointFile, CheckpointFileError, ExportSigner, Fault, Ledger, LogKey,
+    Checkpoint, CheckpointFile, CheckpointFileError, ExportSigner, Fault, Frontier, Ledger, LogKey,
     NoteError, NoteKey, NoteKeyError, NoteSigner, SignFault, SignatureKind, SizeRange, StdDisk,
     TreeError, Verified,
 };
@@ -249,6 +250,53 @@ impl Notary {
         Ok((checkpoint, note))
     }
 
+    /// A signed checkpoint of the cluster log at the end of a closed log, and the tree before its
+    /// range. It is of an earlier size than the last head, so it is not kept in its place.
+    pub(crate) fn close_cluster(
+        &self,
+        machine: &LedgerMachine,
+        closed: &ClosedLog,
+    ) -> Result<Closed, NotaryFault> {
+        let origin = self.origin(&machine.state());
+        self.close(&mut machine.ledger(), origin, closed)
+    }
+
+    /// The same of the access log.
+    pub(crate) fn close_access(
+        &self,
+        access: &AccessLog,
+        closed: &ClosedLog,
+    ) -> Result<Closed, NotaryFault> {
+        let origin = self.access_origin.clone();
+        access.with_ledger(|ledger| self.close(ledger, origin, closed))
+    }
+
+    fn close(
+        &self,
+        ledger: &mut Ledger,
+        origin: String,
+        closed: &ClosedLog,
+    ) -> Result<Closed, NotaryFault> {
+        if ledger.durable() < closed.size {
+            ledger.sync()?;
+        }
+        let root = ledger.root_at(closed.size)?;
+        let checkpoint = Checkpoint {
+            origin,
+            size: closed.size,
+            root,
+        };
+        let note = checkpoint.sign(&[self as &dyn NoteSigner])?;
+        if closed
+            .root
+            .is_some_and(|root| *root.as_bytes() != checkpoint.root.0)
+        {
+            return Err(NotaryFault::Differs { note });
+        }
+        let before = ledger.frontier_at(closed.from)?;
+        Ok(Closed { note, before })
+    }
+
     fn note(&self, checkpoint: &Checkpoint, file: &CheckpointFile) -> Result<String, NotaryFault> {
         let note = checkpoint.sign(&[self as &dyn NoteSigner])?;
         file.store(&note)?;
@@ -292,6 +340,15 @@ impl Notary {
     pub fn public_key(&self) -> [u8; 32] {
         self.signer.public_key()
     }
+}
+
+/// What a closed log is made with.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// The checkpoint at its end.
+    pub(crate) note: String,
+    /// The tree before its range.
+    pub(crate) before: Frontier,
 }
 
 /// The head of a log, synced to the disk.

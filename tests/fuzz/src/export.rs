@@ -126,6 +126,7 @@ fn write() -> Vec<u8> {
             reader: log.reader(),
             checkpoint: &checkpoint,
             render: &|record| Ok(String::from_utf8_lossy(record).into_owned().into()),
+            part: None,
         }],
         keys: vec![LogKey {
             node: 1,

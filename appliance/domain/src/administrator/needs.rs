@@ -26,6 +26,8 @@ pub enum Right {
     SeeLogs,
     /// Write the logs out as a bundle.
     ExportLogs,
+    /// Close logs, and change where closed logs go.
+    ChangeTransfer,
     /// List the seal slots.
     SeeSlots,
     /// Add and remove seal slots, change key-encryption keys.
@@ -48,7 +50,7 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SeeStatus,
         Self::SeeKeys,
         Self::SeeUsers,
@@ -56,6 +58,7 @@ impl Right {
         Self::TakeClientBundle,
         Self::SeeLogs,
         Self::ExportLogs,
+        Self::ChangeTransfer,
         Self::SeeSlots,
         Self::ChangeSeals,
         Self::SeeJoinRequests,
@@ -77,6 +80,7 @@ impl Right {
             Self::TakeClientBundle => "Take Client Bundle",
             Self::SeeLogs => "See Logs",
             Self::ExportLogs => "Export Logs",
+            Self::ChangeTransfer => "Change Transfer",
             Self::SeeSlots => "See Slots",
             Self::ChangeSeals => "Change Seals",
             Self::SeeJoinRequests => "See Join Requests",
@@ -100,7 +104,7 @@ impl Right {
             Self::SeeUsers => of(&[Permission::Users]),
             Self::AddClient => of(&[Permission::Users, Permission::Certificates]),
             Self::TakeClientBundle => of(&[Permission::Certificates]),
-            Self::SeeLogs | Self::ExportLogs => of(&[Permission::Logging]),
+            Self::SeeLogs | Self::ExportLogs | Self::ChangeTransfer => of(&[Permission::Logging]),
             Self::SeeSlots | Self::ChangeSeals => of(&[Permission::AdvancedSecurity]),
             Self::SeeJoinRequests | Self::ChangeCluster => of(&[Permission::Cluster]),
             Self::Salvage => of(&[Permission::RestoreKeys]),
@@ -145,7 +149,12 @@ pub(crate) fn needed(ask: &Ask, speaker: &Name) -> Permissions {
         | Ask::AddSlot { .. }
         | Ask::RemoveSlot { .. }
         | Ask::AddLogKey { .. } => Permission::AdvancedSecurity,
-        Ask::AnchorAccessLog { .. } | Ask::RecordExport { .. } => Permission::Logging,
+        Ask::AnchorAccessLog { .. }
+        | Ask::RecordExport { .. }
+        | Ask::RotateLog { .. }
+        | Ask::PutDestination { .. }
+        | Ask::RemoveDestination { .. }
+        | Ask::RecordTransfer { .. } => Permission::Logging,
         Ask::StartNode { .. } | Ask::StopNode { .. } => Permission::Services,
         Ask::FoundCluster { .. }
         | Ask::IdentifyNode { .. }

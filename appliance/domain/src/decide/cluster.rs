@@ -6,6 +6,7 @@ use super::integrity::integrity;
 use super::membership::{check_format, membership};
 use super::objects::{apply_schedule, exists};
 use super::settings::configure;
+use super::transfers::transfers;
 use crate::attribute::shape;
 use crate::state::{EpochPhase, Node};
 use crate::{Actor, Ask, Denial, Door, Epoch, Event, Hash, KeyPolicy, MemberPhase, Membership};
@@ -66,6 +67,10 @@ pub(super) fn administer(
         | Ask::SetSshKeys { .. }
         | Ask::SetPermissions { .. }
         | Ask::RemoveAdministrator { .. } => administrators(state, actor, ask)?,
+        Ask::RotateLog { .. }
+        | Ask::PutDestination { .. }
+        | Ask::RemoveDestination { .. }
+        | Ask::RecordTransfer { .. } => transfers(state, ask)?,
         Ask::ApplySchedule => return Ok(apply_schedule(state, now)),
         Ask::OpenEpoch { epoch, kek } => Some(open_epoch(state, *epoch, *kek)?),
         Ask::ConfirmReseal { node, epoch } => confirm_reseal(state, *node, *epoch)?,
@@ -130,7 +135,9 @@ const fn voice(ask: &Ask) -> Voice {
         | Ask::RemoveNode { node }
         | Ask::ReportDigest { node, .. }
         | Ask::RecordRepair { node, .. }
-        | Ask::Configure { node, .. } => Voice::About(*node),
+        | Ask::Configure { node, .. }
+        | Ask::RotateLog { node, .. }
+        | Ask::RecordTransfer { node, .. } => Voice::About(*node),
         Ask::IssueTicket { .. }
         | Ask::ApproveJoin { .. }
         | Ask::DenyJoin { .. }
@@ -142,7 +149,9 @@ const fn voice(ask: &Ask) -> Voice {
         | Ask::ResetPassword { .. }
         | Ask::SetSshKeys { .. }
         | Ask::SetPermissions { .. }
-        | Ask::RemoveAdministrator { .. } => Voice::Operator,
+        | Ask::RemoveAdministrator { .. }
+        | Ask::PutDestination { .. }
+        | Ask::RemoveDestination { .. } => Voice::Operator,
         Ask::Rejoin { old, .. } => Voice::NodeFor(*old),
         Ask::RequestJoin { .. } | Ask::ConfirmMember { .. } => Voice::Node,
         _ => Voice::Staff,

@@ -43,6 +43,15 @@ pub(super) fn configure(
             value: value.clone(),
         });
     }
+    if given.get("approved") == Some(&"yes") {
+        let mut those = state.destinations();
+        if let Some((name, _)) = those.find(|(_, to)| !to.destination.recipients.is_empty()) {
+            return Err(invalid(format!(
+                "approved: the transfer destination {name} encrypts with age, which is not among \
+                 the approved algorithms; take away its recipients first"
+            )));
+        }
+    }
     let after = |id: &str| match given.get(id) {
         Some(value) => Some(*value),
         None => state.setting_or_default(node, id),

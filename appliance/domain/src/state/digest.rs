@@ -4,8 +4,9 @@
 //! everything takes about 0.25 s per million objects; it is for checks, not for every reply.
 
 use super::State;
+use super::transfers::Transfers;
 use crate::object::Object;
-use crate::{Epoch, Hash, NodeId, Time, codec};
+use crate::{Epoch, Hash, NodeId, Stream, Time, codec};
 use alloc::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
@@ -41,6 +42,12 @@ impl Canon {
         }
     }
 
+    fn stream(&mut self, stream: Stream) {
+        self.bytes(stream.log.name().as_bytes());
+        self.option(stream.node.is_some());
+        self.number(stream.node.unwrap_or_default().0);
+    }
+
     fn epoch(&mut self, epoch: Epoch) {
         self.0.update(epoch.0.to_be_bytes());
     }
@@ -59,6 +66,7 @@ impl State {
             digest_object(&mut canon, object);
         }
         self.digest_appliance(&mut canon);
+        self.digest_transfers(&mut canon);
         // The schedule, the counts and the name index follow from the objects.
         Hash::from_bytes(canon.0.finalize().into())
     }
@@ -205,6 +213,45 @@ impl State {
                 canon.bytes(&codec::to_vec(&administrator.permissions));
                 canon.option(administrator.must_change);
                 canon.time(administrator.password_since);
+            }
+        }
+    }
+
+    /// What came with format 5; nothing at all while there is nothing, as above.
+    fn digest_transfers(&self, canon: &mut Canon) {
+        let Transfers {
+            closed,
+            destinations,
+        } = &self.transfers;
+        if closed.is_empty() && destinations.is_empty() {
+            return;
+        }
+        canon.number(closed.len() as u64);
+        for (stream, row) in closed {
+            canon.stream(*stream);
+            canon.number(row.len() as u64);
+            for closed in row.values() {
+                canon.number(closed.number);
+                canon.number(closed.from);
+                canon.number(closed.size);
+                canon.bytes(closed.root.as_ref().map_or(&[], |root| root.as_bytes()));
+                canon.time(closed.time);
+            }
+        }
+        canon.number(destinations.len() as u64);
+        for (name, standing) in destinations {
+            canon.bytes(name.as_str().as_bytes());
+            canon.bytes(&codec::to_vec(&standing.destination));
+            canon.number(standing.delivered.len() as u64);
+            for (stream, number) in &standing.delivered {
+                canon.stream(*stream);
+                canon.number(*number);
+            }
+            canon.number(standing.failing.len() as u64);
+            for (node, (why, detail)) in &standing.failing {
+                canon.number(node.0);
+                canon.bytes(why.name().as_bytes());
+                canon.bytes(detail.as_bytes());
             }
         }
     }

@@ -98,6 +98,10 @@ impl State {
             | Event::AdministratorRemoved { .. } => {
                 return self.apply_to_administrators(event, time);
             }
+            Event::LogRotated { .. }
+            | Event::DestinationPut { .. }
+            | Event::DestinationRemoved { .. }
+            | Event::LogTransferred { .. } => return self.apply_to_transfers(event, time),
             Event::Refused { .. } => {}
             Event::ScrubBegun { .. }
             | Event::ScrubReported { .. }

@@ -306,6 +306,7 @@ impl State {
                 member.phase = MemberPhase::Removed;
                 member.running = false;
                 self.settings.forget(*node);
+                self.transfers.forget(*node);
                 Some(())
             }
             _ => self.apply_to_presence(event, time),
@@ -455,6 +456,7 @@ impl State {
                 node.phase = MemberPhase::Removed;
                 node.running = false;
                 self.settings.forget(*id);
+                self.transfers.forget(*id);
             }
         }
         self.requests.clear();

@@ -234,6 +234,7 @@ pub(crate) fn any_cluster_ask() -> impl Strategy<Value = Ask> {
         1 => prop::option::weighted(0.3, policy)
             .prop_map(|p| Ask::SetKeyPolicy { policy: p.unwrap_or_default() }),
         3 => any_appliance_ask(),
+        1 => any_transfer_ask(),
     ]
 }
 
@@ -302,6 +303,72 @@ fn any_permissions() -> impl Strategy<Value = Permissions> {
     ]
 }
 
+/// Asks about closed logs and where they go.
+pub(crate) fn any_transfer_ask() -> impl Strategy<Value = Ask> {
+    let log = || (0usize..4).prop_map(|at| View::ALL[at]);
+    let there = || prop::sample::select(vec!["here", "there", "nowhere"]).prop_map(name);
+    let head = (0u64..40).prop_map(|size| LogHead {
+        size,
+        root: hash(size),
+    });
+    let outcome = (0u8..8).prop_map(|pick| match pick {
+        0..4 => TransferOutcome::Delivered {
+            digest: hash(1),
+            bytes: 1,
+        },
+        4 => TransferOutcome::Failed {
+            why: TransferFailure::NoRoom,
+            detail: "two\nlines".to_string(),
+        },
+        n => TransferOutcome::Failed {
+            why: TransferFailure::ALL[usize::from(n)],
+            detail: "no".to_string(),
+        },
+    });
+    let host_key = prop_oneof![9 => Just("A".repeat(43)), 1 => Just(String::new())];
+    let logs = prop::sample::subsequence(View::ALL.to_vec(), 0..=4);
+    let destination = (
+        host_key,
+        logs,
+        any::<bool>(),
+        prop::option::weighted(0.2, Just(())),
+    )
+        .prop_map(|(digits, logs, enabled, age)| Destination {
+            address: "192.0.2.1:22".to_string(),
+            user: "logs".to_string(),
+            directory: ".".to_string(),
+            way_in: WayIn::Key,
+            host_key: format!("SHA256:{digits}"),
+            recipients: age
+                .map(|()| format!("age1{}", "q".repeat(58)))
+                .into_iter()
+                .collect(),
+            logs,
+            enabled,
+        });
+    prop_oneof![
+        4 => (any_node(), log(), prop::option::of(head)).prop_map(|(node, log, head)| {
+            Ask::RotateLog {
+                node,
+                log,
+                head: head.filter(|_| !log.is_of_cluster()),
+                cause: RotationCause::Asked,
+            }
+        }),
+        3 => (there(), destination)
+            .prop_map(|(name, destination)| Ask::PutDestination { name, destination }),
+        1 => there().prop_map(|name| Ask::RemoveDestination { name }),
+        4 => (any_node(), there(), log(), 0u64..4, outcome)
+            .prop_map(|(node, destination, log, number, outcome)| Ask::RecordTransfer {
+                node,
+                destination,
+                log,
+                number,
+                outcome,
+            }),
+    ]
+}
+
 /// Asks about administrators.
 pub(crate) fn any_administrator_ask() -> impl Strategy<Value = Ask> {
     let who = || prop::sample::select(ADMINISTRATORS.to_vec()).prop_map(name);
@@ -351,6 +418,8 @@ pub(crate) fn said_by_staff(
             | Ask::StartNode { node, .. }
             | Ask::ReportDigest { node, .. }
             | Ask::RecordRepair { node, .. }
+            | Ask::RotateLog { node, .. }
+            | Ask::RecordTransfer { node, .. }
             | Ask::Configure { node, .. } => Actor::Node(*node),
             Ask::RequestJoin { .. } | Ask::Rejoin { .. } | Ask::ConfirmMember { .. } => {
                 Actor::Node(NODE)
@@ -539,6 +608,9 @@ fn sensible_changes(world: &World, speaker: NodeId) -> Vec<(Actor, Ask)> {
             asks.push((local(), Ask::DenyJoin { key }));
         }
     }
+    if state.records().is_multiple_of(4) {
+        asks.extend(sensible_transfers(state, speaker));
+    }
     let epoch = Epoch(state.epoch().0 + 1);
     asks.push((local(), Ask::OpenEpoch { epoch, kek: None }));
     for (epoch, record) in state.epochs() {
@@ -562,4 +634,55 @@ fn sensible_changes(world: &World, speaker: NodeId) -> Vec<(Actor, Ask)> {
         asks.push((local(), fork));
     }
     asks
+}
+
+/// Those about closed logs and where they go.
+fn sensible_transfers(state: &State, speaker: NodeId) -> Vec<(Actor, Ask)> {
+    let rotate = Ask::RotateLog {
+        node: speaker,
+        log: View::System,
+        head: None,
+        cause: RotationCause::Schedule,
+    };
+    let put = Ask::PutDestination {
+        name: name("here"),
+        destination: destination(),
+    };
+    let mut asks = vec![(Actor::Node(speaker), rotate), (local(), put)];
+    for (name, standing) in state.destinations() {
+        let remove = Ask::RemoveDestination { name: name.clone() };
+        asks.push((local(), remove));
+        for stream in state.streams() {
+            let node = stream.node.unwrap_or(speaker);
+            let waiting = state.waiting_for(standing, stream).next();
+            asks.extend(waiting.map(|closed| {
+                let record = Ask::RecordTransfer {
+                    node,
+                    destination: name.clone(),
+                    log: stream.log,
+                    number: closed.number,
+                    outcome: TransferOutcome::Delivered {
+                        digest: hash(1),
+                        bytes: 1,
+                    },
+                };
+                (Actor::Node(node), record)
+            }));
+        }
+    }
+    asks
+}
+
+/// A destination that gets everything.
+pub(crate) fn destination() -> Destination {
+    Destination {
+        address: "192.0.2.1:22".to_string(),
+        user: "logs".to_string(),
+        directory: ".".to_string(),
+        way_in: WayIn::Key,
+        host_key: format!("SHA256:{}", "A".repeat(43)),
+        recipients: vec![],
+        logs: View::ALL.to_vec(),
+        enabled: true,
+    }
 }

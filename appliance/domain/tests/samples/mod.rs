@@ -94,12 +94,16 @@ pub(crate) fn event_kind(event: &Event) -> &'static str {
         Event::SshKeysSet { .. } => "ssh-keys-set",
         Event::PermissionsSet { .. } => "permissions-set",
         Event::AdministratorRemoved { .. } => "administrator-removed",
+        Event::LogRotated { .. } => "log-rotated",
+        Event::DestinationPut { .. } => "destination-put",
+        Event::DestinationRemoved { .. } => "destination-removed",
+        Event::LogTransferred { .. } => "log-transferred",
         Event::Refused { .. } => "refused",
     }
 }
 
 /// Kinds of events: the arms above.
-pub(crate) const EVENT_KINDS: usize = 49;
+pub(crate) const EVENT_KINDS: usize = 53;
 
 pub(crate) fn events() -> Vec<Event> {
     let (node, epoch) = (NODE, Epoch(1));
@@ -171,6 +175,7 @@ pub(crate) fn events() -> Vec<Event> {
     events.extend(cluster_events());
     events.extend(appliance_events());
     events.extend(administrator_events());
+    events.extend(transfer_events());
     events
 }
 
@@ -237,6 +242,84 @@ pub(crate) fn administrator_asks() -> Vec<Ask> {
             permissions: Permissions::ALL_OF_FORMAT_4,
         },
         Ask::RemoveAdministrator { name: name("eve") },
+    ]
+}
+
+/// A destination with everything in it.
+pub(crate) fn destination() -> Destination {
+    Destination {
+        address: "logs.example:22".to_string(),
+        user: "strongroom".to_string(),
+        directory: "/srv/logs".to_string(),
+        way_in: WayIn::Password(hash(13)),
+        host_key: format!("SHA256:{}", "A".repeat(43)),
+        recipients: vec![format!("age1{}", "q".repeat(58))],
+        logs: vec![View::System, View::Audit],
+        enabled: true,
+    }
+}
+
+/// What transfer brought: format 5.
+pub(crate) fn transfer_events() -> Vec<Event> {
+    vec![
+        Event::LogRotated {
+            node: NODE,
+            log: View::Activity,
+            number: 2,
+            from: 10,
+            size: 1000,
+            root: Some(hash(14)),
+            cause: RotationCause::Schedule,
+        },
+        Event::DestinationPut {
+            name: name("vault-b"),
+            destination: destination(),
+        },
+        Event::DestinationRemoved {
+            name: name("vault-b"),
+        },
+        Event::LogTransferred {
+            node: NODE,
+            destination: name("vault-b"),
+            log: View::Activity,
+            number: 2,
+            outcome: TransferOutcome::Failed {
+                why: TransferFailure::HostKey,
+                detail: "it shows SHA256:B".to_string(),
+            },
+        },
+    ]
+}
+
+/// What transfer brought: format 5.
+pub(crate) fn transfer_asks() -> Vec<Ask> {
+    vec![
+        Ask::RotateLog {
+            node: NODE,
+            log: View::Activity,
+            head: Some(LogHead {
+                size: 1000,
+                root: hash(14),
+            }),
+            cause: RotationCause::Size,
+        },
+        Ask::PutDestination {
+            name: name("vault-b"),
+            destination: destination(),
+        },
+        Ask::RemoveDestination {
+            name: name("vault-b"),
+        },
+        Ask::RecordTransfer {
+            node: NODE,
+            destination: name("vault-b"),
+            log: View::System,
+            number: 1,
+            outcome: TransferOutcome::Delivered {
+                digest: hash(15),
+                bytes: 70_000,
+            },
+        },
     ]
 }
 
@@ -549,7 +632,7 @@ pub(crate) fn ask_kind(ask: &Ask) -> String {
 }
 
 /// Kinds of asks; `Ask::name` matches all of them.
-pub(crate) const ASK_KINDS: usize = 52;
+pub(crate) const ASK_KINDS: usize = 56;
 
 pub(crate) fn asks() -> Vec<Ask> {
     let (node, epoch, uid) = (NODE, Epoch(1), uid(1));
@@ -644,6 +727,7 @@ pub(crate) fn asks() -> Vec<Ask> {
     asks.extend(appliance_asks());
     asks.extend(administrator_asks());
     asks.push(aes256_for("bob", &[]));
+    asks.extend(transfer_asks());
     asks
 }
 

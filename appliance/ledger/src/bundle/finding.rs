@@ -97,6 +97,12 @@ pub enum FindingKind {
     FileAltered,
     /// What a line shows is not what its record says.
     RenderingDiffers,
+    /// A closed log shows a record of another view than the one it is of.
+    ViewDiffers,
+    /// The tree before the range of a closed log is not the one that the statement names.
+    PreviousDiffers,
+    /// Between this closed log and the one before, others are missing.
+    ClosedLogMissing,
     /// A record breaks a rule of the caller's inspection.
     Inspection,
     /// The records do not have the root of the checkpoint: something was changed, and the digests

@@ -140,6 +140,28 @@ pub(super) struct LogStatement {
     pub(super) origin: String,
     pub(super) size: u64,
     pub(super) root: Hash,
+    /// Only these of its records, in a closed log.
+    pub(super) view: Option<ViewStatement>,
+}
+
+/// Which records of a log a closed log shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ViewStatement {
+    pub(super) name: String,
+    /// The first record of the range.
+    pub(super) from: u64,
+    /// Root over the records before it.
+    pub(super) previous: Hash,
+}
+
+impl LogStatement {
+    /// Under which name a verifier remembers it.
+    pub(super) fn state_key(&self) -> String {
+        match &self.view {
+            None => self.origin.clone(),
+            Some(view) => format!("{} {}", self.origin, view.name),
+        }
+    }
 }
 
 impl Statement {
@@ -151,14 +173,20 @@ impl Statement {
             origin,
             size,
             root,
+            view,
         } in &self.logs
         {
+            let from = view.as_ref().map_or(0, |view| view.from);
             let records = match size.checked_sub(1) {
                 None => "none".to_owned(),
-                Some(last) => format!("0 to {last}"),
+                Some(last) => format!("{from} to {last}"),
             };
             text.push_str(&format!("Log: {name}\nOrigin: {origin}\nSize: {size}\n"));
             text.push_str(&format!("Root: {}\nRecords: {records}\n", root.to_base64()));
+            if let Some(ViewStatement { name, previous, .. }) = view {
+                let previous = previous.to_base64();
+                text.push_str(&format!("View: {name}\nPrevious: {previous}\n"));
+            }
         }
         // In the form of sha256sum, so that `grep` and `sha256sum --check` verify it.
         text.push_str(&format!("{}  {MANIFEST_NAME}\n", self.manifest));
@@ -178,7 +206,19 @@ impl Statement {
             let origin = lines.next()?.strip_prefix("Origin: ")?.to_owned();
             let size = lines.next()?.strip_prefix("Size: ")?.parse().ok()?;
             let root = Hash::from_base64(lines.next()?.strip_prefix("Root: ")?)?;
-            lines.next()?; // The range; compared with everything else below.
+            let range = lines.next()?; // Compared with everything else below.
+            let mut view = None;
+            if let Some(name) = lines.peek().and_then(|line| line.strip_prefix("View: ")) {
+                lines.next();
+                let (from, _) = range.strip_prefix("Records: ")?.split_once(" to ")?;
+                let from = from.parse().ok().filter(|from| *from < size)?;
+                let previous = Hash::from_base64(lines.next()?.strip_prefix("Previous: ")?)?;
+                view = Some(ViewStatement {
+                    name: is_log_name(name).then(|| name.to_owned())?,
+                    from,
+                    previous,
+                });
+            }
             if !is_log_name(name) || logs.iter().any(|log| log.name == name) {
                 return None;
             }
@@ -187,6 +227,7 @@ impl Statement {
                 origin,
                 size,
                 root,
+                view,
             });
         }
         let manifest = parse_digest(lines.next()?.split_once("  ")?.0)?;
@@ -348,9 +389,20 @@ pub fn verify_commands(principal: &str) -> [String; 4] {
     ]
 }
 
+/// What `VERIFY.md` says of a closed log besides.
+const CLOSED_GUIDE: &str = "\
+    \nThis is a closed log: of the records in the range that `EXPORT.txt` names, it shows those\n\
+    of one view. Lines with `others` stand for records of other views, by the root of their\n\
+    subtree; `frontier` is the tree before the range. The root `Previous` is the `Root` of the\n\
+    closed log of this view before this one.\n";
+
 /// The text of `VERIFY.md`.
-pub(super) fn guide_text(principal: &str) -> String {
+pub(super) fn guide_text(principal: &str, is_closed: bool) -> String {
     let [signature, manifest, files, added] = verify_commands(principal);
+    let closed = match is_closed {
+        true => CLOSED_GUIDE,
+        false => "",
+    };
     format!(
         "# How to verify this export\n\
          \n\
@@ -377,7 +429,7 @@ pub(super) fn guide_text(principal: &str) -> String {
          `strongroom verify` does the same and more: it computes the Merkle root of each log from\n\
          the records, checks the signatures of the checkpoint, compares what each line shows with\n\
          the bytes of its record, and with `--state FILE` proves that this export continues the\n\
-         one before.\n"
+         one before.\n{closed}"
     )
 }
 
@@ -421,6 +473,7 @@ mod tests {
             origin: format!("strongroom/x/{name}"),
             size,
             root: Hash([5; 32]),
+            view: None,
         };
         let statement = Statement {
             time: rfc3339(1_700_000_000).unwrap(),

@@ -29,8 +29,9 @@ pub(super) fn openssh_text(public: [u8; 32]) -> String {
         .expect("an Ed25519 key without comment has a text")
 }
 
-/// The one line of `allowed_signers` of a bundle.
-pub(super) fn allowed_signers_text(signer: &dyn ExportSigner) -> String {
+/// The one line of `allowed_signers` of a bundle, for whoever is to trust this signer.
+#[must_use]
+pub fn allowed_signers(signer: &dyn ExportSigner) -> String {
     let key = openssh_text(signer.public());
     format!("{} namespaces=\"{NAMESPACE}\" {key}\n", signer.principal())
 }

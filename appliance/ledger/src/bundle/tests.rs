@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod bundle_on_disk;
+mod closed;
 mod hostile;
 mod tamper;
 
@@ -142,6 +143,7 @@ impl Node {
             reader: ledger.reader(),
             checkpoint,
             render: &render,
+            part: None,
         };
         let source = BundleSource {
             logs: vec![

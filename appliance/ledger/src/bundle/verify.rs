@@ -13,6 +13,7 @@ use std::path::Path;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::closed::{frontier_path, parse_frontier};
 use super::files::{Files, check_path};
 use super::finding::{Finding, FindingKind};
 use super::format::{
@@ -22,7 +23,7 @@ use super::format::{
 use super::sshsig::{self, Envelope, SIGNERS_FILE};
 use super::state::{LogState, VerifierState};
 use crate::checkpoint::{Checkpoint, NoteError, NoteKey, SignatureKind, Verified};
-use crate::tree::Hash;
+use crate::tree::{Frontier, Hash};
 use records::Watched;
 
 /// Longest manifest, bytes: 10,000 files.
@@ -44,7 +45,8 @@ pub struct VerifyOptions<'a> {
     pub trusted: Option<String>,
     /// Renders records, to compare with what the lines show.
     pub render: Option<&'a RenderNamed<'a>>,
-    /// Checks what only the caller can, such as rules about lifecycles.
+    /// Checks what only the caller can, such as rules about lifecycles. It sees the records of
+    /// whole logs; a closed log has not all that such rules need.
     pub inspect: Option<&'a mut Inspect<'a>>,
     /// How many must have cosigned each checkpoint.
     pub cosigners_min: usize,
@@ -100,6 +102,8 @@ pub struct LogReport {
     pub size: u64,
     /// Root over them.
     pub root: Hash,
+    /// Of a closed log: which view it is of, and the first record of its range.
+    pub range: Option<(String, u64)>,
     /// Names of the log keys that signed the checkpoint.
     pub signed_by: Vec<String>,
     /// Names of those who cosigned, and when (seconds since 1970).
@@ -147,9 +151,10 @@ fn verify(mut files: Files<'_>, mut options: VerifyOptions<'_>) -> Result<Report
         let known = options
             .state
             .as_ref()
-            .and_then(|state| state.logs.get(&log.origin));
+            .and_then(|state| state.logs.get(&log.state_key()));
         let watch = known.map(|known| known.size);
-        let watched = records::check_log(&mut bundle, &log, &mut options, watch)?;
+        let before = bundle.check_frontier(&log)?;
+        let watched = records::check_log(&mut bundle, &log, before, &mut options, watch)?;
         checked.push((log, note, watched));
     }
     for name in [GUIDE_NAME, SIGNERS_NAME, KEYS_NAME] {
@@ -220,6 +225,28 @@ impl Bundle<'_> {
             Finding::new(FindingKind::CheckpointMalformed, message).in_log(&log.name)
         })?;
         Ok(note)
+    }
+
+    /// The tree before the range of a closed log must have the root that the statement names.
+    fn check_frontier(&mut self, log: &LogStatement) -> Result<Frontier, Finding> {
+        let Some(view) = &log.view else {
+            return Ok(Frontier::new());
+        };
+        let path = frontier_path(&log.name);
+        self.check_digest(&path)
+            .map_err(|finding| finding.in_log(&log.name))?;
+        let text = self.files.read_text(&path, SMALL_BYTES_MAX)?;
+        let frontier = parse_frontier(&text, view.from);
+        frontier
+            .filter(|frontier| frontier.root() == view.previous)
+            .ok_or_else(|| {
+                let message = format!(
+                    "{path} is not the tree of {} records with the root {}; do not accept this \
+                     closed log",
+                    view.from, view.previous
+                );
+                Finding::new(FindingKind::PreviousDiffers, message).in_log(&log.name)
+            })
     }
 
     fn listed_digest(&self, path: &str) -> Hash {
@@ -298,7 +325,13 @@ fn compare_lists(
     }
     let needed = [GUIDE_NAME, SIGNERS_NAME, KEYS_NAME].map(str::to_owned);
     let checkpoints = statement.logs.iter().map(|log| checkpoint_path(&log.name));
-    let needed: Vec<String> = needed.into_iter().chain(checkpoints).collect();
+    let closed = statement.logs.iter().filter(|log| log.view.is_some());
+    let frontiers = closed.map(|log| frontier_path(&log.name));
+    let needed: Vec<String> = needed
+        .into_iter()
+        .chain(checkpoints)
+        .chain(frontiers)
+        .collect();
     for path in manifest.keys() {
         let log = statement
             .logs
@@ -345,10 +378,16 @@ fn check_history(
     let Some(state) = state.filter(|state| !state.logs.is_empty()) else {
         return Ok(());
     };
-    if checked
-        .iter()
-        .all(|(log, ..)| !state.logs.contains_key(&log.origin))
-    {
+    let is_known = |log: &LogStatement| match &log.view {
+        None => state.logs.contains_key(&log.origin),
+        // The first closed log of a view is known by another log of the same cluster.
+        Some(_) => {
+            let family = log.origin.rsplit_once('/').map(|(family, _)| family);
+            let mut keys = state.logs.keys();
+            keys.any(|key| key.rsplit_once('/').map(|(family, _)| family) == family)
+        }
+    };
+    if checked.iter().all(|(log, ..)| !is_known(log)) {
         let known: Vec<_> = state.logs.keys().map(String::as_str).collect();
         let message = format!(
             "none of its logs is one the state knows ({}): it is of another cluster or lineage; \
@@ -358,10 +397,18 @@ fn check_history(
         return Err(Finding::new(FindingKind::ForeignLog, message));
     }
     for (log, _, watched) in checked {
-        let Some(known) = state.logs.get(&log.origin) else {
+        let Some(known) = state.logs.get(&log.state_key()) else {
             continue;
         };
-        if log.size < known.size {
+        if let Some(view) = log.view.as_ref().filter(|view| view.from > known.size) {
+            let message = format!(
+                "it begins with record {}, and the last one that was verified ends before record \
+                 {}: verify those between first",
+                view.from, known.size
+            );
+            return Err(Finding::new(FindingKind::ClosedLogMissing, message).in_log(&log.name));
+        }
+        if log.size < known.size || (log.view.is_some() && log.size == known.size) {
             let message = format!(
                 "this export has {} records, an earlier one had {}: the log was set back or this \
                  is an old export; ask the appliance for a new one",
@@ -498,7 +545,7 @@ fn check_statement(
 fn remember(state: &mut VerifierState, log: &LogStatement, verified: &Verified<Checkpoint>) {
     let known = state
         .logs
-        .entry(log.origin.clone())
+        .entry(log.state_key())
         .or_insert_with(|| LogState {
             log: log.name.clone(),
             size: 0,
@@ -532,8 +579,10 @@ fn log_report(
         origin,
         size,
         root,
+        view,
     } = log.clone();
     LogReport {
+        range: view.map(|view| (view.name, view.from)),
         name,
         origin,
         size,

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::closed::{Others, frontier_path, frontier_text};
 use super::format::{
     self, GUIDE_NAME, KEYS_NAME, LINE_BYTES_MAX, LogKey, LogStatement, MANIFEST_NAME,
     PART_BYTES_MAX, PART_LINES_MAX, SIGNATURE_NAME, SIGNERS_NAME, STATEMENT_NAME, Statement,
-    checkpoint_path, line_text, part_path,
+    ViewStatement, checkpoint_path, line_text, part_path,
 };
 use super::sink::{Sink, SinkFile};
 use super::sshsig::{self, ExportSigner};
@@ -43,6 +44,18 @@ pub struct LogSource<'a> {
     pub checkpoint: &'a str,
     /// How to show a record.
     pub render: &'a Render<'a>,
+    /// Only these records, for a closed log; `None` is all of them.
+    pub part: Option<ViewRange<'a>>,
+}
+
+/// The records of one view, from the end of one tree to the checkpoint.
+pub struct ViewRange<'a> {
+    /// Name of the view: `system`.
+    pub view: &'a str,
+    /// The tree before the range.
+    pub before: Frontier,
+    /// Whether a record belongs to the view.
+    pub shows: &'a dyn Fn(&[u8]) -> bool,
 }
 
 /// What to export, and who answers for it.
@@ -55,6 +68,22 @@ pub struct BundleSource<'a> {
     pub signer: &'a dyn ExportSigner,
     /// Time of the export, seconds since 1970.
     pub unix_seconds: i64,
+}
+
+impl ViewRange<'_> {
+    fn statement(&self) -> ViewStatement {
+        ViewStatement {
+            name: self.view.to_owned(),
+            from: self.before.size(),
+            previous: self.before.root(),
+        }
+    }
+}
+
+impl std::fmt::Debug for ViewRange<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ViewRange({} from {})", self.view, self.before.size())
+    }
 }
 
 impl std::fmt::Debug for BundleSource<'_> {
@@ -75,6 +104,8 @@ impl std::fmt::Debug for LogSource<'_> {
 pub struct Written {
     /// Records in all logs.
     pub records: u64,
+    /// Records of those whose bytes are there: all, or those of the view of a closed log.
+    pub shown: u64,
     /// Records that could not be shown; their bytes are there.
     pub unrendered: u64,
     /// Bytes of all files.
@@ -139,6 +170,16 @@ pub enum ExportError {
         /// Root of the checkpoint.
         stated: Hash,
     },
+    /// There is nothing in the range of a closed log, or its view has no usable name.
+    #[error("the range of log {log} from {from} to {size} cannot be closed")]
+    Range {
+        /// Name of the log.
+        log: String,
+        /// First record of the range.
+        from: u64,
+        /// First record after it.
+        size: u64,
+    },
     /// A record is too long for a line.
     #[error("record {record} of log {log} is too long for an export")]
     RecordLength {
@@ -179,11 +220,14 @@ pub fn write_bundle(
     let time =
         format::rfc3339(source.unix_seconds).ok_or(ExportError::Time(source.unix_seconds))?;
     let checkpoints = check_source(source)?;
-    let total = checkpoints.iter().map(|checkpoint| checkpoint.size).sum();
+    let sizes = source.logs.iter().zip(&checkpoints);
+    let total = sizes.map(|(log, checkpoint)| checkpoint.size - log.from());
+    let total = total.sum();
     let mut sink = Sink::create(out, format)?;
     let mut count = Count {
         done: 0,
         total,
+        shown: 0,
         unrendered: 0,
         progress,
     };
@@ -197,12 +241,14 @@ pub fn write_bundle(
             origin,
             size,
             root,
+            view: log.part.as_ref().map(ViewRange::statement),
         });
     }
+    let is_closed = source.logs.iter().any(|log| log.part.is_some());
     let principal = source.signer.principal();
     sink.put(KEYS_NAME, &format::keys_text(&source.keys))?;
-    sink.put(SIGNERS_NAME, &sshsig::allowed_signers_text(source.signer))?;
-    sink.put(GUIDE_NAME, &format::guide_text(principal))?;
+    sink.put(SIGNERS_NAME, &sshsig::allowed_signers(source.signer))?;
+    sink.put(GUIDE_NAME, &format::guide_text(principal, is_closed))?;
     let line = |(path, digest): (&String, &Hash)| format!("{digest}  {path}\n");
     let manifest: String = sink.digests().iter().map(line).collect();
     sink.put(MANIFEST_NAME, &manifest)?;
@@ -224,9 +270,10 @@ pub fn write_bundle(
         &sshsig::sign(source.signer, statement.as_bytes())?,
     )?;
     (count.progress)(count.done, total);
-    let (records, unrendered) = (count.done, count.unrendered);
+    let (records, shown, unrendered) = (count.done, count.shown, count.unrendered);
     Ok(Written {
         records,
+        shown,
         unrendered,
         bytes: sink.finish()?,
         manifest,
@@ -236,8 +283,29 @@ pub fn write_bundle(
 struct Count<'p> {
     done: u64,
     total: u64,
+    shown: u64,
     unrendered: u64,
     progress: &'p mut dyn FnMut(u64, u64),
+}
+
+impl Count<'_> {
+    fn step(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(PROGRESS_RECORDS) {
+            (self.progress)(self.done, self.total);
+        }
+    }
+}
+
+impl LogSource<'_> {
+    /// The first record of the range.
+    fn from(&self) -> u64 {
+        self.part.as_ref().map_or(0, |part| part.before.size())
+    }
+
+    fn shows(&self, record: &[u8]) -> bool {
+        self.part.as_ref().is_none_or(|part| (part.shows)(record))
+    }
 }
 
 /// Checks before anything is written what a verifier would check.
@@ -256,6 +324,18 @@ fn check_source(source: &BundleSource<'_>) -> Result<Vec<Checkpoint>, ExportErro
         let size = Checkpoint::parse_unverified(log.checkpoint)
             .map_err(refuse)?
             .size;
+        let is_view = log
+            .part
+            .as_ref()
+            .is_none_or(|part| format::is_log_name(part.view) && part.before.size() < size);
+        if !is_view {
+            let (name, from) = (log.name.to_owned(), log.from());
+            return Err(ExportError::Range {
+                log: name,
+                from,
+                size,
+            });
+        }
         let valid = |key: &&LogKey| key.ranges.get(log.name).is_some_and(|r| r.holds(size));
         let keys = source.keys.iter().filter(valid).map(|key| key.key.clone());
         let keys: Vec<NoteKey> = keys.collect();
@@ -272,17 +352,31 @@ fn write_log(
     count: &mut Count<'_>,
 ) -> Result<(), ExportError> {
     let mut tree = Frontier::new();
-    let mut records = log.reader.range(0, checkpoint.size).peekable();
+    if let Some(part) = &log.part {
+        tree = part.before.clone();
+        sink.put(&frontier_path(log.name), &frontier_text(&tree))?;
+    }
+    let mut records = log.reader.range(tree.size(), checkpoint.size).peekable();
     while records.peek().is_some() {
         let first = tree.size();
         let mut part = sink.file(&part_path(log.name, first))?;
-        while tree.size() - first < PART_LINES_MAX && part.bytes() < PART_BYTES_MAX {
+        let (mut lines, mut others) = (0, Others::from(first));
+        while lines < PART_LINES_MAX && part.bytes() < PART_BYTES_MAX {
             let Some(record) = records.next() else { break };
             let name = || log.name.to_owned();
             let record = record.map_err(|fault| ExportError::Log { log: name(), fault })?;
-            write_line(&mut part, log, tree.size(), &record, count)?;
-            tree.push(leaf_hash(&record), &mut |_| ());
+            let (n, leaf) = (tree.size(), leaf_hash(&record));
+            if log.shows(&record) {
+                write_others(&mut part, &others)?;
+                write_line(&mut part, log, n, &record, count)?;
+                (lines, others) = (lines + 1, Others::from(n + 1));
+            } else {
+                others.push(leaf);
+            }
+            count.step();
+            tree.push(leaf, &mut |_| ());
         }
+        write_others(&mut part, &others)?;
         part.close()?;
     }
     if tree.root() != checkpoint.root {
@@ -312,10 +406,11 @@ fn write_line(
             record: n,
         });
     }
-    part.write(line.as_bytes())?;
-    count.done += 1;
-    if count.done.is_multiple_of(PROGRESS_RECORDS) {
-        (count.progress)(count.done, count.total);
-    }
-    Ok(())
+    count.shown += 1;
+    part.write(line.as_bytes())
+}
+
+fn write_others(part: &mut SinkFile<'_>, others: &Others) -> Result<(), ExportError> {
+    let mut lines = others.lines();
+    lines.try_for_each(|line| part.write(line.as_bytes()))
 }

@@ -97,6 +97,7 @@ fn write(
         reader,
         checkpoint,
         render,
+        part: None,
     };
     let source = BundleSource {
         logs: vec![

@@ -8,6 +8,7 @@ pub mod export;
 mod membership;
 mod presence;
 pub(crate) mod repairs;
+pub(crate) mod rotation;
 mod scrub;
 mod timekeeping;
 
@@ -15,6 +16,7 @@ use crate::engine::{Engine, Refusal};
 use crate::layout::Layout;
 use crate::member::colleagues::Colleagues;
 use crate::notary::Notary;
+use crate::transfer::courier::Courier;
 use cluster::peers::PeerTls;
 use cosign::Cosigner;
 use domain::{Actor, Ask};
@@ -59,6 +61,7 @@ pub(crate) struct Tools<'a> {
     pub(crate) engine: &'a Arc<Engine>,
     pub(crate) notary: &'a Arc<Notary>,
     pub(crate) cosigner: &'a Arc<Cosigner>,
+    pub(crate) courier: &'a Arc<Courier>,
     pub(crate) colleagues: &'a Colleagues,
     pub(crate) layout: &'a Layout,
     /// Keys of the cluster's port.
@@ -82,6 +85,8 @@ pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot:
         tokio::spawn(tools.cosigner.clone().run(noted)),
         tokio::spawn(anchor::run(engine(), notary())),
         tokio::spawn(schedule(engine())),
+        tokio::spawn(rotation::run(engine())),
+        tokio::spawn(tools.courier.clone().run()),
         tokio::spawn(flush(engine())),
         tokio::spawn(rotate(engine(), colleagues())),
         tokio::spawn(duty(engine(), colleagues())),

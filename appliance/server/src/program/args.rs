@@ -381,8 +381,103 @@ pub(crate) enum ClusterCommand {
     },
 }
 
+/// A transfer destination, described.
+#[derive(Debug, Args)]
+pub(crate) struct Described {
+    /// Account, host and port; port 22 if not given.
+    #[arg(long, value_name = "USER@HOST[:PORT]")]
+    pub(crate) to: Option<String>,
+    /// Folder there.
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "to")]
+    pub(crate) directory: String,
+    /// Fingerprint of the host key, SHA256:...; without it the key is shown, and that is all.
+    #[arg(long, value_name = "FINGERPRINT", requires = "to")]
+    pub(crate) host_key: Option<String>,
+    /// Sign in with a password, which is asked for; otherwise with the key of this node.
+    #[arg(long, requires = "to")]
+    pub(crate) password: bool,
+    /// The logs that go there; all four if not given.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "to")]
+    pub(crate) logs: Vec<String>,
+    /// Encrypt to this age recipient, age1...; may be given several times.
+    #[arg(long = "recipient", value_name = "AGE", requires = "to")]
+    pub(crate) recipients: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Transfer {
+    /// Show the destinations, what waits for them, and the keys that they need.
+    Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send closed logs to a place by SSH. It is tried first, and saved when that went well.
+    #[command(
+        after_help = "Example:\n  log transfer put vault-b --to logs@192.0.2.7 \
+        --directory /srv/logs --host-key SHA256:4vxq... --logs system,audit"
+    )]
+    Put {
+        /// Name of the destination.
+        name: String,
+        #[command(flatten)]
+        described: Described,
+        /// Send nothing there yet; what is closed meanwhile waits.
+        #[arg(long)]
+        off: bool,
+        /// Save it without trying.
+        #[arg(long)]
+        untested: bool,
+    },
+    /// Send nothing there any more, and forget what waited.
+    Remove {
+        /// Name of the destination.
+        name: String,
+    },
+    /// Try a destination, saved or described: connect, sign in, write a small file, read it back.
+    Test {
+        /// Name of the destination.
+        name: String,
+        #[command(flatten)]
+        described: Described,
+    },
+    /// Do not wait for the next try.
+    Retry {
+        /// Name of the destination; all if not given.
+        name: Option<String>,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Log {
+    /// Close a log now, or all four: what is new becomes a signed bundle for the destinations.
+    #[command(after_help = "Example:\n  log rotate audit")]
+    Rotate {
+        /// Which one.
+        #[arg(value_parser = ["system", "audit", "activity", "clientevent"])]
+        log: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// How often and at which size logs are closed, and how many closed logs are kept.
+    #[command(
+        after_help = "Examples:\n  log rotation\n  log rotation audit.rotate daily\n  \
+        log rotation size 50"
+    )]
+    Rotation {
+        /// The setting to change; all are shown if not given.
+        #[arg(requires = "value")]
+        setting: Option<String>,
+        /// Its new value.
+        value: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Where closed logs go.
+    #[command(subcommand)]
+    Transfer(Transfer),
     /// Show records, oldest first.
     #[command(after_help = "Examples:\n  strongroom log show --view audit\n  \
         strongroom log show --view activity --json --follow")]
@@ -405,8 +500,7 @@ pub(crate) enum Log {
 impl Log {
     /// Whether it goes on until it is stopped.
     pub(crate) fn follows(&self) -> bool {
-        let Self::Show { follow, .. } = self;
-        *follow
+        matches!(self, Self::Show { follow: true, .. })
     }
 }
 

@@ -2,8 +2,11 @@
 
 pub(crate) use super::args::Client as ClientCommand;
 pub(crate) use super::args::KEYS_SHOWN;
-use super::args::{Client, ClusterCommand, Epoch, Key, Log, NodeCommand, Slot, StateCommand};
-use crate::doors::control::{ClusterRequest, Line, Request};
+pub(crate) use super::args::Log as LogCommand;
+pub(crate) use super::args::Transfer as TransferCommand;
+use super::args::{Client, ClusterCommand, Described, Epoch, Key, Log, NodeCommand, Slot};
+use super::args::{StateCommand, Transfer};
+use crate::doors::control::{ClusterRequest, Draft, Line, Request, TransferRequest};
 use crate::layout::Layout;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -22,6 +25,10 @@ pub(crate) enum Show {
     Json,
     /// Records of the logs, a line each.
     Records,
+    /// What was done, step by step.
+    Steps,
+    /// Transfer destinations and closed logs as tables, and the keys that go with them.
+    Transfers,
     /// Items as a table with these columns.
     Table(&'static [&'static str]),
     /// The result, a field a line.
@@ -49,6 +56,24 @@ const MEMBER_COLUMNS: [&str; 10] = [
     "replicated_to",
     "agrees_to",
     "connected",
+];
+
+/// The tables of the transfer destinations and of what was closed last.
+const TRANSFER_TABLES: [(&str, &[&str]); 2] = [
+    (
+        "destinations",
+        &[
+            "name",
+            "to",
+            "directory",
+            "logs",
+            "on",
+            "waiting",
+            "oldest_since",
+            "problem",
+        ],
+    ),
+    ("logs", &["log", "number", "records", "closed", "waiting"]),
 ];
 
 fn send(dir: &Path, request: &Request) -> anyhow::Result<UnixStream> {
@@ -113,6 +138,22 @@ pub(crate) fn request(
             (Request::Status { digest }, either(json, Show::Fields))
         }
         NodeCommand::Cluster(command) => cluster_request(command)?,
+        NodeCommand::Log(Log::Rotate { log, json }) => {
+            let request = Request::Transfer(TransferRequest::Rotate { log });
+            let columns = &["log", "number", "from", "to", "file"];
+            (request, either(json, Show::Table(columns)))
+        }
+        NodeCommand::Log(Log::Rotation {
+            setting,
+            value,
+            json,
+        }) => {
+            let request = TransferRequest::Rotation { setting, value };
+            let columns = &["setting", "value", "title"];
+            let show = either(json, Show::Table(columns));
+            (Request::Transfer(request), show)
+        }
+        NodeCommand::Log(Log::Transfer(command)) => transfer_request(command, secret)?,
         NodeCommand::Log(Log::Show {
             view,
             last,
@@ -188,6 +229,61 @@ fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {
         }
     };
     Ok((Request::Cluster(request), show))
+}
+
+/// A destination as it is described on the command line; none when it is not.
+fn draft(
+    name: &str,
+    described: Described,
+    off: bool,
+    secret: SecretSource<'_>,
+) -> anyhow::Result<Option<Draft>> {
+    let Some(to) = described.to else {
+        return Ok(None);
+    };
+    let password = match described.password {
+        true => Some(secret()?.to_string()),
+        false => None,
+    };
+    Ok(Some(Draft {
+        name: name.to_owned(),
+        to,
+        directory: described.directory,
+        host_key: described.host_key,
+        recipients: described.recipients,
+        logs: described.logs,
+        off,
+        password,
+    }))
+}
+
+fn transfer_request(
+    command: Transfer,
+    secret: SecretSource<'_>,
+) -> anyhow::Result<(Request, Show)> {
+    let (request, show) = match command {
+        Transfer::Show { json } => {
+            let show = if json { Show::Json } else { Show::Transfers };
+            (TransferRequest::Show, show)
+        }
+        Transfer::Put {
+            name,
+            described,
+            off,
+            untested,
+        } => {
+            let draft = draft(&name, described, off, secret)?;
+            let draft = draft.context("say where to: --to USER@HOST")?;
+            (TransferRequest::Put { draft, untested }, Show::Steps)
+        }
+        Transfer::Remove { name } => (TransferRequest::Remove { name }, Show::Fields),
+        Transfer::Test { name, described } => {
+            let draft = draft(&name, described, false, secret)?;
+            (TransferRequest::Test { name, draft }, Show::Steps)
+        }
+        Transfer::Retry { name } => (TransferRequest::Retry { name }, Show::Fields),
+    };
+    Ok((Request::Transfer(request), show))
 }
 
 fn slot_request(command: Slot, secret: SecretSource<'_>) -> anyhow::Result<(Request, Show)> {
@@ -277,7 +373,8 @@ pub(crate) fn print(
             Line::Item(item) => match show {
                 Show::Json => writeln!(out, "{item}")?,
                 Show::Records => writeln!(out, "{}", record_line(&item))?,
-                Show::Table(_) | Show::Fields | Show::Members => rows.push(item),
+                Show::Steps => writeln!(out, "{}", cell(&item["step"]))?,
+                Show::Table(_) | Show::Fields | Show::Members | Show::Transfers => rows.push(item),
             },
             Line::Progress(text) => {
                 progress.show(out, &text)?;
@@ -304,7 +401,7 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
         // The count behind a list is for people; scripts count lines.
         Show::Json if done.get("shown").is_some() => {}
         Show::Json => writeln!(out, "{done}")?,
-        Show::Records => {}
+        Show::Records | Show::Steps => {}
         Show::Fields => fields(out, done, 0)?,
         Show::Members => {
             let mut done = done.clone();
@@ -318,6 +415,21 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
             writeln!(out)?;
             if let Some(map) = done.as_object_mut() {
                 map.retain(|key, value| key != "members" && !value.is_null());
+            }
+            fields(out, &done, 0)?;
+        }
+        Show::Transfers => {
+            for (part, columns) in TRANSFER_TABLES {
+                table(
+                    out,
+                    columns,
+                    done[part].as_array().map_or(&[], Vec::as_slice),
+                )?;
+                writeln!(out)?;
+            }
+            let mut done = done.clone();
+            if let Some(map) = done.as_object_mut() {
+                map.retain(|_, value| value.is_string());
             }
             fields(out, &done, 0)?;
         }

@@ -155,6 +155,8 @@ fn as_json(report: &Report) -> Value {
             "log": log.name,
             "origin": log.origin,
             "size": log.size,
+            "view": log.range.as_ref().map(|(view, _)| view),
+            "from": log.range.as_ref().map_or(0, |(_, from)| *from),
             "root": log.root.to_string(),
             "signed_by": log.signed_by,
             "continues_state": log.continues_state,
@@ -183,6 +185,9 @@ fn as_text(report: &Report, lives: &Lives) -> String {
             "  {:<8} {} records, root {}",
             log.name, log.size, log.root
         );
+        if let Some((view, from)) = &log.range {
+            let _ = writeln!(text, "           closed log {view}, from record {from} on");
+        }
         let _ = writeln!(
             text,
             "           {} (signed by {})",

@@ -358,7 +358,7 @@ fn carry_out(
 }
 
 /// A command that the program has too, where it is typed in a shell.
-fn node_command(
+pub(super) fn node_command(
     terminal: &mut Terminal<'_>,
     talk: &Talk,
     token: &str,

@@ -1,12 +1,13 @@
 //! `show`: what the appliance is and does, one thing at a time.
 
-use super::commands::{tell, text_of, with};
+use super::commands::{node_command, tell, text_of, with};
 use super::talk::Talk;
 use super::terminal::Terminal;
 use super::{administration, configure, health};
 use crate::doors::control::{ClusterRequest, Request};
+use crate::program::NodeCommand;
 use crate::program::operate::{self, Show as Shown, fields, table};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -28,17 +29,9 @@ pub(super) enum Show {
     Settings(AsJson),
     /// The set-up file that gives this configuration again, without secrets.
     RunningConfig,
-    /// The latest records of one of the four logs.
-    #[command(after_help = "Example:\n  show log audit --last 100")]
-    Log {
-        /// Which log.
-        log: LogName,
-        /// So many of the latest records.
-        #[arg(long, value_name = "N", default_value_t = RECORDS)]
-        last: u64,
-        #[command(flatten)]
-        json: AsJson,
-    },
+    /// The latest records of one of the four logs, or where closed logs go.
+    #[command(subcommand)]
+    Log(ShowLog),
     /// The members of the cluster, and how far they agree.
     Cluster(AsJson),
     /// The clients and their certificates.
@@ -67,29 +60,48 @@ pub(super) struct AsJson {
     json: bool,
 }
 
-/// The four logs, by the names that operators know.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum LogName {
-    /// Changes of settings, members and services.
-    System,
-    /// Changes of keys and of who may use them.
-    Audit,
-    /// What clients asked for.
-    Activity,
-    /// Clients that came, and what was refused them.
-    #[value(name = "clientevent")]
-    ClientEvent,
+#[derive(Debug, Subcommand)]
+pub(super) enum ShowLog {
+    /// Nodes, settings, epochs, closed logs.
+    System(Records),
+    /// What people and clients changed, and what was refused of that.
+    Audit(Records),
+    /// What clients read.
+    Activity(Records),
+    /// Refusals and failures that clients met.
+    Clientevent(Records),
+    /// The transfer destinations and what waits for them.
+    Transfer(AsJson),
 }
 
-impl LogName {
-    /// The view of the two logs.
-    const fn view(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::Audit => "audit",
-            Self::Activity => "activity",
-            Self::ClientEvent => "client",
-        }
+#[derive(Debug, Args)]
+pub(super) struct Records {
+    /// So many of the latest records of each log.
+    #[arg(long, value_name = "N", default_value_t = RECORDS)]
+    last: u64,
+    #[command(flatten)]
+    json: AsJson,
+}
+
+impl ShowLog {
+    /// The same as the program has it.
+    fn command(self) -> NodeCommand {
+        let (view, records) = match self {
+            Self::System(records) => ("system", records),
+            Self::Audit(records) => ("audit", records),
+            Self::Activity(records) => ("activity", records),
+            Self::Clientevent(records) => ("client", records),
+            Self::Transfer(AsJson { json }) => {
+                let show = operate::TransferCommand::Show { json };
+                return NodeCommand::Log(operate::LogCommand::Transfer(show));
+            }
+        };
+        NodeCommand::Log(operate::LogCommand::Show {
+            view: Some(view.to_owned()),
+            last: Some(records.last),
+            json: records.json.json,
+            follow: false,
+        })
     }
 }
 
@@ -118,14 +130,7 @@ pub(super) fn carry_out(
                 false => health::show(&mut terminal.pager(), status)?,
             });
         }
-        Show::Log { log, last, json } => {
-            let request = Request::LogShow {
-                view: Some(log.view().to_owned()),
-                last: Some(last),
-                follow: false,
-            };
-            (request, json, Shown::Records)
-        }
+        Show::Log(log) => return node_command(terminal, talk, token, log.command()),
         Show::Status(json) => (Request::Status { digest: false }, json, Shown::Fields),
         Show::Cluster(json) => (
             Request::Cluster(ClusterRequest::Status),

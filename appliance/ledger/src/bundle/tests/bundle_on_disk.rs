@@ -211,6 +211,7 @@ fn an_export_that_would_not_verify_is_not_written() {
             reader: node.cluster.reader(),
             checkpoint,
             render: &render,
+            part: None,
         }],
         keys: node.keys.clone(),
         signer: &node.export,

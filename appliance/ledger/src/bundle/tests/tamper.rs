@@ -355,7 +355,7 @@ fn other_signer(case: &Case) {
     let mut other = TestSigner::new("other", SignatureKind::Log, 77);
     other.principal = "node-1".to_owned();
     edit(&case.out.join("allowed_signers"), |_| {
-        sshsig::allowed_signers_text(&other)
+        sshsig::allowed_signers(&other)
     });
     digest_again(&case.out);
     let statement = std::fs::read(case.out.join("EXPORT.txt")).unwrap();
@@ -389,7 +389,7 @@ fn a_rewritten_history_shows_with_the_state() {
 fn only_trusted_signers_and_enough_cosigners_are_accepted() {
     let case = case();
     let own = std::fs::read_to_string(case.out.join("allowed_signers")).unwrap();
-    let other = sshsig::allowed_signers_text(&case.node.log);
+    let other = sshsig::allowed_signers(&case.node.log);
     let trusting = |text: &str| VerifyOptions {
         trusted: Some(text.to_owned()),
         ..options()

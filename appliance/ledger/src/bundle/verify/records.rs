@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use sha2::{Digest as _, Sha256};
 
 use super::{Bundle, Finding, FindingKind, VerifyOptions, altered};
+use crate::bundle::closed::parse_others;
 use crate::bundle::format::{self, LINE_BYTES_MAX, LogStatement, event_text};
 use crate::tree::{Frontier, Hash, leaf_hash};
 
@@ -26,6 +27,7 @@ pub(super) enum Watched {
 pub(super) fn check_log(
     bundle: &mut Bundle<'_>,
     log: &LogStatement,
+    before: Frontier,
     options: &mut VerifyOptions<'_>,
     watch: Option<u64>,
 ) -> Result<Watched, Finding> {
@@ -33,7 +35,7 @@ pub(super) fn check_log(
     let mut reading = LogReading {
         log,
         options,
-        tree: Frontier::new(),
+        tree: before,
         watch,
         watched: None,
     };
@@ -184,6 +186,11 @@ impl LogReading<'_, '_> {
             }
             _ => {}
         }
+        if self.log.view.is_some()
+            && let Some((level, root)) = parse_others(text)
+        {
+            return self.pass_others(n, end, level, root);
+        }
         let Some(line) = format::parse_line(text) else {
             let message = format!("the line of record {n} is not in its form");
             return finding(FindingKind::LineMalformed, message);
@@ -194,6 +201,20 @@ impl LogReading<'_, '_> {
         }
         self.check_event(n, &line)?;
         self.tree.push(leaf_hash(&line.record), &mut |_| ());
+        self.look();
+        Ok(())
+    }
+
+    /// Goes over records that belong to other views.
+    fn pass_others(&mut self, n: u64, end: u64, level: u32, root: Hash) -> Result<(), Finding> {
+        if !self.tree.push_subtree(level, root) {
+            let message = format!("the line of the others from record {n} on is not in its form");
+            return Err(Finding::new(FindingKind::LineMalformed, message).at(n));
+        }
+        if self.tree.size() > end {
+            let message = format!("the others from record {n} on go beyond record {end}");
+            return Err(Finding::new(FindingKind::RecordsBeyondCheckpoint, message).at(n));
+        }
         self.look();
         Ok(())
     }
@@ -211,6 +232,14 @@ impl LogReading<'_, '_> {
             let message = format!("the event in the line is no JSON: {error}");
             Finding::new(FindingKind::LineMalformed, message).at(n)
         })?;
+        if let Some(view) = &self.log.view {
+            let shown = event.get("view").and_then(serde_json::Value::as_str);
+            if shown != Some(&view.name) && event.get("unrendered").is_none() {
+                let message = format!("the record is not one of the log {}", view.name);
+                return Err(Finding::new(FindingKind::ViewDiffers, message).at(n));
+            }
+            return Ok(());
+        }
         if let Some(inspect) = &mut self.options.inspect {
             inspect(&self.log.name, n, &line.record, &event)
                 .map_err(|message| Finding::new(FindingKind::Inspection, message).at(n))?;

@@ -17,17 +17,19 @@ mod rights;
 mod sessions;
 mod setting;
 mod speakers;
+mod transfer;
 mod zeroize;
 
 pub use administrators::AdminRequest;
 pub use clients::ClientsRequest;
 pub use cluster::ClusterRequest;
-pub use power::MachineEnd;
-pub use setting::SettingRequest;
 pub(crate) use desk::Visitor;
 pub use keys::KeysRequest;
+pub use power::MachineEnd;
 pub use records::RecordsRequest;
+pub use setting::SettingRequest;
 pub(crate) use speakers::Speakers;
+pub use transfer::{Draft, TransferRequest};
 
 use super::threshold;
 use crate::engine::Engine;
@@ -39,6 +41,7 @@ use crate::member::colleagues::Colleagues;
 use crate::node::Doors;
 use crate::notary::Notary;
 use crate::sign_in::{SignIn, settled};
+use crate::transfer::courier::Courier;
 use crate::{metrics, render};
 use administrators::PasswordChange;
 use domain::{Actor, Ask, Door, GroupRole, Membership, Name, State, codec};
@@ -78,6 +81,7 @@ pub enum Request {
     },
     Cluster(ClusterRequest),
     Admin(AdminRequest),
+    Transfer(TransferRequest),
     /// The own password of whoever is signed in.
     Password {
         old: String,
@@ -206,6 +210,8 @@ pub(crate) struct Control {
     pub(crate) layout: Layout,
     /// Addresses of the doors for clients; a witness has none.
     pub(crate) doors: Option<Doors>,
+    /// The job that sends closed logs.
+    pub(crate) courier: Arc<Courier>,
     /// The way in for administrators.
     pub(crate) sign_in: Arc<SignIn>,
     /// The users that the console and SSH run as, where there are such.
@@ -386,6 +392,7 @@ impl ControlDoor {
             Request::Power { end } => self.power(actor, end).await,
             Request::Admin(request) => self.administration(actor, request).await,
             Request::Setting(request) => self.settings(actor, request).await,
+            Request::Transfer(request) => self.transfer(actor, request, lines).await,
             Request::RunningConfig => Ok(self.running_config()),
             Request::ClientBundle { name } => self.client_bundle(actor, &name).await,
             Request::Status { digest } => self.status(digest).await,

@@ -21,6 +21,7 @@ impl Request {
             }
             Self::Cluster(request) => return request.right(),
             Self::Admin(request) => request.right(actor),
+            Self::Transfer(request) => request.right(),
             Self::Status { .. }
             | Self::StateDigest { .. }
             | Self::Setting(SettingRequest::List | SettingRequest::Network)

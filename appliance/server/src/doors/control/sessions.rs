@@ -215,7 +215,7 @@ mod tests {
             name: name(),
             password: Some(Hash::from_bytes([password; 32])),
             ssh_keys: vec![],
-            permissions: Some(permissions.with(Permissions::ALL_OF_FORMAT_4)),
+            permissions: Some(Permissions::ALL_OF_FORMAT_4),
             must_change: false,
         };
         let narrow = Ask::SetPermissions {
