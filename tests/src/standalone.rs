@@ -23,6 +23,7 @@ pub struct Standalone {
     pub kmip: SocketAddr,
     /// Where its web door is, and where other nodes reach it.
     pub web: SocketAddr,
+    pub status: SocketAddr,
     pub cluster: SocketAddr,
     serve: Option<Child>,
 }
@@ -66,6 +67,7 @@ impl Standalone {
             dir,
             kmip: free_port()?,
             web: free_port()?,
+            status: free_port()?,
             cluster: free_port()?,
             serve: None,
         })
@@ -119,8 +121,8 @@ impl Standalone {
     /// The addresses, as lines of a set-up file.
     pub fn addresses(&self) -> String {
         format!(
-            "kmip.listen = {}\nweb.listen = {}\ncluster.listen = {}\n",
-            self.kmip, self.web, self.cluster
+            "kmip.listen = {}\nweb.listen = {}\nstatus.listen = {}\ncluster.listen = {}\n",
+            self.kmip, self.web, self.status, self.cluster
         )
     }
 }

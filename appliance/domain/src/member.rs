@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 
 /// The newest format of asks and events that this program understands. A cluster uses a format
 /// when every member understands it ([`crate::State::format`]).
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
+
+/// The format that brought the doors of operators: what approved-algorithms mode forbids, the status
+/// port.
+pub(crate) const DOORS_FORMAT: u32 = 5;
 
 /// The format of programs that do not say theirs: one node, no cluster.
 pub const FIRST_FORMAT: u32 = 1;

@@ -18,6 +18,7 @@ mod tests;
 
 use crate::Permission;
 use crate::administrator::PERMISSIONS_FORMAT;
+use crate::member::DOORS_FORMAT;
 use alloc::format;
 use alloc::string::String;
 use canonical::{Network, fits_network};
@@ -64,6 +65,12 @@ impl Setting {
 
 /// The format that brought the first settings.
 const FIRST_FORMAT: u32 = 3;
+
+/// Setting of approved-algorithms mode.
+pub const APPROVED: &str = "approved";
+
+/// Where the status port listens.
+pub const STATUS_LISTEN: &str = "status.listen";
 
 /// Whose a setting is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -205,7 +212,7 @@ pub const TABLE: &[Setting] = &[
         format: FIRST_FORMAT,
     },
     Setting {
-        id: "approved",
+        id: APPROVED,
         title: "Approved algorithms only",
         help: "yes refuses every algorithm that FIPS 140-3 does not approve, on all nodes.\n\
                yes or no",
@@ -266,6 +273,10 @@ pub const TABLE: &[Setting] = &[
         Kind::Number(0, 3_650),
         "0",
     ),
+    Setting {
+        format: DOORS_FORMAT,
+        ..listener(STATUS_LISTEN, "Status port listens on", "0.0.0.0:9081")
+    },
 ];
 
 /// Most earlier passwords that are kept to compare with: each costs a try of Argon2id when a
@@ -455,19 +466,25 @@ pub fn check_together<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<(), S
     if is_off(outgoing) && !(is_off("eth0") && is_off("eth1")) {
         return Err(format!("outgoing: {outgoing} is off; choose the other one"));
     }
-    check_listeners(["kmip.listen", "web.listen", "cluster.listen"], value)
+    check_listeners(get)
 }
 
-/// Two services cannot listen on one port of one address.
-fn check_listeners<'a>(ids: [&str; 3], value: impl Fn(&str) -> &'a str) -> Result<(), String> {
-    let [kmip, web, cluster] = ids;
-    for (one, other) in [(kmip, web), (kmip, cluster), (web, cluster)] {
-        let (a, b) = (value(one), value(other));
-        if Network::listeners_meet(a, b) {
-            return Err(format!(
-                "{other}: {b} is taken by {one} ({a}); choose another port or address"
-            ));
+/// Two services cannot listen on one port of one address. One whose address is not given is not
+/// known to all members yet.
+fn check_listeners<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<(), String> {
+    let mut ids = ["kmip.listen", "web.listen", "cluster.listen", STATUS_LISTEN].as_slice();
+    while let Some((one, others)) = ids.split_first() {
+        for other in others {
+            let (Some(a), Some(b)) = (get(one), get(other)) else {
+                continue;
+            };
+            if Network::listeners_meet(a, b) {
+                return Err(format!(
+                    "{other}: {b} is taken by {one} ({a}); choose another port or address"
+                ));
+            }
         }
+        ids = others;
     }
     Ok(())
 }

@@ -20,8 +20,9 @@ pub mod tree;
 
 pub use bundle::{
     BundleFormat, BundleSource, ExportError, ExportSigner, Finding, FindingKind, LogKey, LogReport,
-    LogSource, Report, SizeRange, StateError, Trust, VerifierState, VerifyOptions, Written,
-    verify_bundle, verify_tar_bytes, write_bundle,
+    LogSource, Report, STATUS_NAMESPACE, SizeRange, StateError, Trust, VerifierState,
+    VerifyOptions, Written, openssh_public_key, sign_status, verify_bundle, verify_tar_bytes,
+    write_bundle,
 };
 pub use checkpoint::{
     Checkpoint, CheckpointFile, CheckpointFileError, NoteError, NoteKey, NoteKeyError, NoteSigner,

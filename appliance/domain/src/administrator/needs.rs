@@ -38,6 +38,8 @@ pub enum Right {
     Salvage,
     /// Switch off or start anew.
     Power,
+    /// Have the primitives tested now; a failure closes the node.
+    RunSelfTests,
     /// List the other administrators.
     SeeAdministrators,
     /// Change the other administrators.
@@ -46,7 +48,7 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SeeStatus,
         Self::SeeKeys,
         Self::SeeUsers,
@@ -60,6 +62,7 @@ impl Right {
         Self::ChangeCluster,
         Self::Salvage,
         Self::Power,
+        Self::RunSelfTests,
         Self::SeeAdministrators,
         Self::ChangeAdministrators,
     ];
@@ -80,6 +83,7 @@ impl Right {
             Self::ChangeCluster => "Change Cluster",
             Self::Salvage => "Salvage",
             Self::Power => "Power",
+            Self::RunSelfTests => "Run Self-Tests",
             Self::SeeAdministrators => "See Administrators",
             Self::ChangeAdministrators => "Change Administrators",
         }
@@ -97,7 +101,9 @@ impl Right {
             Self::AddClient => of(&[Permission::Users, Permission::Certificates]),
             Self::TakeClientBundle => of(&[Permission::Certificates]),
             Self::SeeLogs | Self::ExportLogs => of(&[Permission::Logging]),
-            Self::SeeSlots | Self::ChangeSeals => of(&[Permission::AdvancedSecurity]),
+            Self::SeeSlots | Self::ChangeSeals | Self::RunSelfTests => {
+                of(&[Permission::AdvancedSecurity])
+            }
             Self::SeeJoinRequests | Self::ChangeCluster => of(&[Permission::Cluster]),
             Self::Salvage => of(&[Permission::RestoreKeys]),
             Self::Power => of(&[Permission::Services]),

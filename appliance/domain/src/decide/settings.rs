@@ -1,7 +1,9 @@
 //! Decisions about the settings of the appliance.
 
 use super::cluster::check_member;
-use crate::setting::{Scope, Setting, SettingValue, VALUE_BYTES_MAX, check_together, find};
+use crate::member::DOORS_FORMAT;
+use crate::setting::{STATUS_LISTEN, Scope, Setting, SettingValue, VALUE_BYTES_MAX};
+use crate::setting::{check_together, find};
 use crate::{Denial, Event, NodeId, State};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -45,6 +47,8 @@ pub(super) fn configure(
     }
     let after = |id: &str| match given.get(id) {
         Some(value) => Some(*value),
+        // Members that do not know of it look at the other ports only.
+        None if id == STATUS_LISTEN && state.format() < DOORS_FORMAT => None,
         None => state.setting_or_default(node, id),
     };
     check_together(after).map_err(invalid)?;

@@ -2,19 +2,18 @@
 
 use crate::engine::Engine;
 use crate::metrics;
+use crate::tls::Offer;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
 /// Connections at once: monitoring needs few, and they must not take room from KMIP.
 const CONNECTIONS_MAX: usize = 64;
@@ -28,7 +27,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 /// The web port, ready to open.
 pub struct WebDoor {
     engine: Arc<Engine>,
-    tls: TlsAcceptor,
+    tls: Offer,
     stop: watch::Receiver<bool>,
 }
 
@@ -40,16 +39,8 @@ impl std::fmt::Debug for WebDoor {
 
 impl WebDoor {
     /// Prepares the port.
-    pub fn new(
-        engine: Arc<Engine>,
-        tls: Arc<ServerConfig>,
-        stop: watch::Receiver<bool>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            engine,
-            tls: TlsAcceptor::from(tls),
-            stop,
-        })
+    pub(crate) fn new(engine: Arc<Engine>, tls: Offer, stop: watch::Receiver<bool>) -> Arc<Self> {
+        Arc::new(Self { engine, tls, stop })
     }
 
     /// Serves until told to stop.
@@ -71,7 +62,11 @@ impl WebDoor {
             let door = self.clone();
             tokio::spawn(async move {
                 // Monitoring that hangs up early is nothing to report.
-                drop(tokio::time::timeout(CONNECTION_TIMEOUT, door.connection(stream)).await);
+                let served = tokio::time::timeout(CONNECTION_TIMEOUT, door.connection(stream));
+                tokio::select! {
+                    served = served => drop(served),
+                    () = door.tls.switched() => {}
+                }
                 drop(place);
             });
         }

@@ -10,7 +10,7 @@ mod recover;
 mod serve;
 mod verify;
 
-use crate::console;
+use crate::{console, selftest};
 pub(crate) use args::NodeCommand;
 use args::{Arguments, ClusterCommand, Command};
 use clap::Parser;
@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
         Command::Console(options) => run_console(options),
         Command::HsmWorker => run_hsm_worker(),
         Command::Node(NodeCommand::Cluster(command @ ClusterCommand::Join { .. })) => {
-            join::run(&arguments.dir, command)
+            selftest::must_have_passed().and_then(|()| join::run(&arguments.dir, command))
         }
         Command::Node(NodeCommand::Cluster(ClusterCommand::Rejoin)) => {
             recover::rejoin(&arguments.dir)

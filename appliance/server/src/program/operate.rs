@@ -1,8 +1,9 @@
 //! Commands on a running node, spoken over its Unix socket.
 
 pub(crate) use super::args::Client as ClientCommand;
-use super::args::{Client, ClusterCommand, Epoch, Key, Log, NodeCommand, Slot, StateCommand};
-use crate::doors::control::{ClusterRequest, Line, Request};
+use super::args::{Client, ClusterCommand, Confirmation, Epoch, Fips, Key, Log, NodeCommand};
+use super::args::{Selftest, Slot, StateCommand};
+use crate::doors::control::{ClusterRequest, FipsRequest, Line, Request};
 use crate::layout::Layout;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -25,6 +26,8 @@ pub(crate) enum Show {
     Table(&'static [&'static str]),
     /// The result, a field a line.
     Fields,
+    /// The result: some parts of it as tables, after the rest.
+    Parts(&'static [(&'static str, &'static [&'static str])]),
     /// The members of the cluster as a table, and how the cluster stands.
     Members,
 }
@@ -146,7 +149,58 @@ pub(crate) fn request(
             (Request::Export { out }, either(json, Show::Fields))
         }
         NodeCommand::Slot(command) => slot_request(command, secret)?,
+        NodeCommand::Fips(command) => fips_request(command),
+        NodeCommand::Selftest(Selftest::Run { json }) => {
+            (Request::SelfTest, either(json, Show::Parts(TEST_PARTS)))
+        }
     })
+}
+
+/// Columns of the tables of self-tests and parts.
+const TEST_COLUMNS: &[&str] = &["name", "result", "time", "kind", "source", "fault"];
+const TEST_PARTS: &[(&str, &[&str])] = &[("tests", TEST_COLUMNS)];
+const FIPS_PARTS: &[(&str, &[&str])] = &[
+    ("parts", &["name", "standing", "why"]),
+    ("tests", TEST_COLUMNS),
+    (
+        "conditional",
+        &["name", "result", "time", "passed", "failed"],
+    ),
+];
+const PLAN_PARTS: &[(&str, &[&str])] = &[
+    (
+        "sessions",
+        &["user", "from", "tls", "may_come_back_as_it_is"],
+    ),
+    ("objects", &["uid", "algorithm", "owner", "name"]),
+    ("also", &[]),
+];
+
+/// What `fips status` asks, and how it is shown.
+pub(crate) fn fips_status(json: bool) -> (Request, Show) {
+    let show = match json {
+        true => Show::Json,
+        false => Show::Parts(FIPS_PARTS),
+    };
+    (Request::Fips(FipsRequest::Status), show)
+}
+
+fn fips_request(command: Fips) -> (Request, Show) {
+    let (on, confirmation) = match command {
+        Fips::Status { json } => return fips_status(json),
+        Fips::Compliant(confirmation) => (true, confirmation),
+        Fips::Off(confirmation) => (false, confirmation),
+    };
+    let Confirmation { confirm, json } = confirmation;
+    let (request, parts) = match confirm {
+        Some(plan) => (FipsRequest::Switch { on, plan }, FIPS_PARTS),
+        None => (FipsRequest::Plan { on }, PLAN_PARTS),
+    };
+    let show = match json {
+        true => Show::Json,
+        false => Show::Parts(parts),
+    };
+    (Request::Fips(request), show)
 }
 
 fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {
@@ -275,7 +329,7 @@ pub(crate) fn print(
             Line::Item(item) => match show {
                 Show::Json => writeln!(out, "{item}")?,
                 Show::Records => writeln!(out, "{}", record_line(&item))?,
-                Show::Table(_) | Show::Fields | Show::Members => rows.push(item),
+                Show::Table(_) | Show::Fields | Show::Parts(_) | Show::Members => rows.push(item),
             },
             Line::Progress(text) => {
                 progress.show(out, &text)?;
@@ -304,6 +358,7 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
         Show::Json => writeln!(out, "{done}")?,
         Show::Records => {}
         Show::Fields => fields(out, done, 0)?,
+        Show::Parts(parts) => in_parts(out, done, parts)?,
         Show::Members => {
             let mut done = done.clone();
             let members = done.get_mut("members").map(Value::take);
@@ -327,6 +382,31 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
             {
                 writeln!(out, "({shown} of {total}; --limit shows more)")?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// A line for each field, then the parts that are lists, each under its name.
+fn in_parts(out: &mut impl Write, done: &Value, parts: &[(&str, &[&str])]) -> std::io::Result<()> {
+    for (key, value) in done.as_object().into_iter().flatten() {
+        if parts.iter().all(|(part, _)| part != key) {
+            writeln!(out, "{}: {}", key.replace('_', " "), cell(value))?;
+        }
+    }
+    for (part, columns) in parts {
+        let rows = done.get(*part).and_then(Value::as_array);
+        let rows = rows.map_or(&[][..], Vec::as_slice);
+        if rows.is_empty() {
+            continue;
+        }
+        writeln!(out, "\n{}:", part.replace('_', " "))?;
+        if columns.is_empty() {
+            for row in rows {
+                writeln!(out, "  {}", cell(row))?;
+            }
+        } else {
+            table(out, columns, rows)?;
         }
     }
     Ok(())

@@ -65,8 +65,21 @@ enum Show {
         #[arg(long)]
         json: bool,
     },
+    /// Approved-algorithms mode and self-tests.
+    #[command(subcommand)]
+    Fips(ShowFips),
     /// Boot, processes and their confinement, ports that listen, self-test, as the kernel tells.
     Health {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ShowFips {
+    /// Mode, parts and self-tests.
+    Status {
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -278,6 +291,10 @@ fn carry_out(
                 false => health::show(&mut terminal.pager(), status)?,
             }
         }
+        ConsoleCommand::Show(Show::Fips(ShowFips::Status { json })) => {
+            let (request, show) = operate::fips_status(json);
+            tell(terminal, talk, &with(token, request), &show)?;
+        }
         ConsoleCommand::Show(Show::Admins { json }) => {
             administration::list(terminal, talk, token, json)?;
         }
@@ -421,6 +438,9 @@ mod tests {
             "log show",
             "password",
             "show admins --json",
+            "show fips status",
+            "fips compliant --confirm 0123456789abcdef",
+            "selftest run",
             "admin add jane --permissions auditor,serial",
             "admin permissions",
             "admin permissions jane logging,web",

@@ -5,6 +5,7 @@
 
 mod administrators;
 mod cluster;
+mod fips;
 mod integrity;
 mod logs;
 mod rights;
@@ -17,6 +18,7 @@ pub use cluster::ClusterRequest;
 pub(crate) use speakers::Speakers;
 
 use super::threshold;
+use crate::approved;
 use crate::engine::Engine;
 use crate::founding;
 use crate::jobs::cosign::Cosigner;
@@ -26,7 +28,7 @@ use crate::member::colleagues::Colleagues;
 use crate::node::Doors;
 use crate::notary::Notary;
 use crate::sign_in::{SignIn, settled};
-use crate::{metrics, render};
+use crate::{metrics, render, selftest};
 use administrators::PasswordChange;
 use domain::{Actor, Ask, Door, GroupRole, Membership, Name, Record, State, Uid, codec};
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ use serde_json::{Value, json};
 use sessions::{Sessions, door_of};
 use speakers::Speaks;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,6 +135,27 @@ pub enum Request {
     ClientBundle {
         name: String,
     },
+    /// Approved-algorithms mode.
+    Fips(FipsRequest),
+    /// Run the self-tests now.
+    SelfTest,
+}
+
+/// What can be asked about approved-algorithms mode.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "fips", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each variant is a command of the program")]
+pub enum FipsRequest {
+    Status,
+    /// What a switch would do.
+    Plan {
+        on: bool,
+    },
+    /// The switch, by the word of its plan.
+    Switch {
+        on: bool,
+        plan: String,
+    },
 }
 
 impl std::fmt::Debug for Request {
@@ -164,6 +187,8 @@ pub(crate) struct Control {
     pub(crate) layout: Layout,
     /// Addresses of the doors for clients; a witness has none.
     pub(crate) doors: Option<Doors>,
+    /// Address of the status port.
+    pub(crate) status: Option<SocketAddr>,
     /// The way in for administrators.
     pub(crate) sign_in: Arc<SignIn>,
     /// The users that the console and SSH run as, where there are such.
@@ -325,6 +350,13 @@ impl ControlDoor {
             Request::Admin(request) => self.administration(actor, request).await,
             Request::RunningConfig => Ok(self.running_config()),
             Request::ClientBundle { name } => self.client_bundle(&name),
+            Request::SelfTest => selftest::run_for(&self.engine, actor).await,
+            Request::Fips(FipsRequest::Status) => Ok(self.fips_status()),
+            Request::Fips(FipsRequest::Plan { on }) => self.fips_plan(on).await,
+            Request::Fips(FipsRequest::Switch { on, plan }) => {
+                approved::switch(&self.engine, actor, on, &plan).await?;
+                Ok(self.fips_status())
+            }
             Request::Status { digest } => self.status(digest).await,
             Request::Cluster(request) => self.cluster(actor, request).await,
             Request::LogShow { view, last, follow } => {
@@ -402,6 +434,7 @@ impl ControlDoor {
             "time": render::moment(self.engine.now()),
             "kmip": self.doors.map(|doors| doors.kmip.to_string()),
             "web": self.doors.map(|doors| format!("https://{}", doors.web)),
+            "status": self.status.map(|status| format!("https://{status}")),
             "serving": health.serving,
             "writing": health.writing,
             "faults": health.faults,
@@ -434,7 +467,8 @@ impl ControlDoor {
                     slots.stale.iter().map(|slot| slot.0).collect::<Vec<_>>(),
                 "copies_differ": slots.unsettled,
             },
-            "algorithms": standing(self.engine.vault().approved()),
+            "algorithms": approved::claimed(self.engine.vault().approved()),
+            "approved_mode": approved::json(&self.engine).get("mode"),
             "search_indexes": { "reflected": self.engine.projections().reflected() },
             "disk": { "free_bytes": free, "kept_for_administration_bytes": kept },
         })
@@ -675,15 +709,6 @@ impl ControlDoor {
         )
         .await?;
         Ok(json!({ "id": id.0, "left_behind": left.map(|e| e.to_string()) }))
-    }
-}
-
-fn standing(standing: vault::provider::Standing) -> &'static str {
-    use vault::provider::Standing;
-    match standing {
-        Standing::NotApproved => "not all approved",
-        Standing::ApprovedAlgorithm => "approved, outside a validated module",
-        Standing::ApprovedModule => "approved, by the validated module source",
     }
 }
 

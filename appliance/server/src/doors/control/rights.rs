@@ -1,7 +1,7 @@
 //! What each request needs before anything is read or made for it. What is one ask and nothing else
 //! has no row: the ask is judged by itself.
 
-use super::{ClusterRequest, ControlDoor, Request};
+use super::{ClusterRequest, ControlDoor, FipsRequest, Request};
 use crate::sign_in::settled;
 use domain::{Actor, Right};
 
@@ -14,12 +14,16 @@ impl Request {
             | Self::SshHostKey
             | Self::As { .. }
             | Self::Password { .. } => return None,
-            Self::ClientRevoke { .. } => return None,
+            Self::ClientRevoke { .. } | Self::Fips(FipsRequest::Switch { .. }) => return None,
             Self::Cluster(request) => return request.right(),
             Self::Admin(request) => request.right(actor),
-            Self::Status { .. } | Self::StateDigest { .. } | Self::RunningConfig => {
-                Right::SeeStatus
-            }
+            Self::Status { .. }
+            | Self::StateDigest { .. }
+            | Self::RunningConfig
+            | Self::Fips(FipsRequest::Status) => Right::SeeStatus,
+            // It lists keys and who is connected.
+            Self::Fips(FipsRequest::Plan { .. }) => Right::ChangeSeals,
+            Self::SelfTest => Right::RunSelfTests,
             Self::LogShow { .. } => Right::SeeLogs,
             Self::ClientAdd { .. } => Right::AddClient,
             Self::ClientList => Right::SeeUsers,
