@@ -318,7 +318,7 @@ fn approved_mode_drops_sessions_and_refuses_the_rest() -> Result<()> {
     let node = site.start()?;
     let mut client = node.client()?;
     let aes = client.create(Some("good"), 256)?;
-    let old = create(&mut client, CryptographicAlgorithm::TRIPLE_DES, 168)?.unwrap();
+    let old = create(&mut client, CryptographicAlgorithm::DES3, 168)?.unwrap();
     client.get(&old)?;
     handshakes(&node, true)?;
     // The plan first. It changes nothing, and another word does not confirm it.
@@ -350,8 +350,8 @@ fn approved_mode_drops_sessions_and_refuses_the_rest() -> Result<()> {
     client.get(&aes)?;
     client.create(Some("another"), 128)?;
     for (algorithm, bits) in [
-        (CryptographicAlgorithm::TRIPLE_DES, 168),
-        (CryptographicAlgorithm::CHACHA20, 256),
+        (CryptographicAlgorithm::DES3, 168),
+        (CryptographicAlgorithm::CHA_CHA20, 256),
     ] {
         let refused = create(&mut client, algorithm, bits)?.unwrap_err();
         ensure!(refused.reason == ResultReason::INVALID_FIELD, "{refused:?}");
