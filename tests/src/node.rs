@@ -152,6 +152,7 @@ impl Site {
             kmip: nowhere,
             web: nowhere,
             ssh: nowhere,
+            status: nowhere,
             out,
             err,
         };
@@ -169,6 +170,7 @@ pub struct Node {
     kmip: SocketAddr,
     web: SocketAddr,
     ssh: SocketAddr,
+    status: SocketAddr,
     out: PathBuf,
     err: PathBuf,
 }
@@ -187,6 +189,11 @@ impl Node {
     /// Where administrators reach it by SSH.
     pub fn ssh(&self) -> SocketAddr {
         self.ssh
+    }
+
+    /// Where it says how it is.
+    pub fn status(&self) -> SocketAddr {
+        self.status
     }
 
     /// Its folder.
@@ -216,7 +223,7 @@ impl Node {
             let said = String::from_utf8_lossy(said.get(said_before..).unwrap_or_default());
             let ready = said.lines().find(|line| line.starts_with("READY "));
             if let Some(line) = ready.filter(|_| said.ends_with('\n')) {
-                [self.kmip, self.web, self.ssh] = addresses(line)?;
+                [self.kmip, self.web, self.ssh, self.status] = addresses(line)?;
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
@@ -403,8 +410,9 @@ impl Drop for Node {
     }
 }
 
-/// Reads `READY kmip=127.0.0.1:PORT web=https://127.0.0.1:PORT ssh=127.0.0.1:PORT dir=DIR`.
-fn addresses(line: &str) -> Result<[SocketAddr; 3]> {
+/// Reads `READY kmip=127.0.0.1:PORT web=https://127.0.0.1:PORT ssh=127.0.0.1:PORT
+/// status=https://127.0.0.1:PORT dir=DIR`.
+fn addresses(line: &str) -> Result<[SocketAddr; 4]> {
     let field = |name: &str| {
         let found = line.split(' ').find_map(|word| word.strip_prefix(name));
         found.with_context(|| format!("no {name} in: {line}"))
@@ -417,6 +425,7 @@ fn addresses(line: &str) -> Result<[SocketAddr; 3]> {
         address("kmip=")?,
         address("web=https://")?,
         address("ssh=")?,
+        address("status=https://")?,
     ];
     field("dir=")?;
     Ok(all)

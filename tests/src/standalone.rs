@@ -24,6 +24,7 @@ pub struct Standalone {
     pub kmip: SocketAddr,
     /// Where its web door is, and where other nodes reach it.
     pub web: SocketAddr,
+    pub status: SocketAddr,
     pub cluster: SocketAddr,
     /// Where its SSH door is.
     pub ssh: SocketAddr,
@@ -84,6 +85,7 @@ impl Standalone {
             dir,
             kmip: free_port()?,
             web: free_port()?,
+            status: free_port()?,
             cluster: free_port()?,
             ssh: free_low_port()?,
             serve: None,
@@ -151,8 +153,9 @@ impl Standalone {
     /// The addresses, as lines of a set-up file.
     pub fn addresses(&self) -> String {
         format!(
-            "kmip.listen = {}\nweb.listen = {}\ncluster.listen = {}\nssh.listen = {}\n",
-            self.kmip, self.web, self.cluster, self.ssh
+            "kmip.listen = {}\nweb.listen = {}\nstatus.listen = {}\ncluster.listen = {}\n\
+             ssh.listen = {}\n",
+            self.kmip, self.web, self.status, self.cluster, self.ssh
         )
     }
 }

@@ -20,8 +20,8 @@ use tests::transcript::visible;
 const STEPS: usize = 32;
 /// The promise for a boot under emulation.
 const SERVING_WITHIN: Duration = Duration::from_secs(60);
-/// Ports of an appliance that was set up with defaults: SSH, KMIP, cluster, web.
-const LISTENING: [&str; 4] = ["tcp 22", "tcp 5696", "tcp 9001", "tcp 9443"];
+/// Ports of an appliance that was set up with defaults: SSH, KMIP, cluster, status, web.
+const LISTENING: [&str; 5] = ["tcp 22", "tcp 5696", "tcp 9001", "tcp 9081", "tcp 9443"];
 
 #[test]
 fn set_up_on_the_console_serves_and_comes_back() -> Result<()> {

@@ -1,11 +1,12 @@
-//! The symmetric algorithms whose keys can be created here, with the lengths they take.
+//! The symmetric algorithms whose keys can be created here, with the lengths they take, and which
+//! algorithms approved-algorithms mode lets be made, taken in and given out.
 //!
-//! Every one of these keys is a string of random bytes, so the vault makes them all the same way:
-//! [`AlgorithmRule::material_bits`] random bits. Which of them an approved-algorithms mode allows
-//! is not decided here.
+//! Every key that is created here is a string of random bytes, so the vault makes them all the same
+//! way: [`AlgorithmRule::material_bits`] random bits.
 
 use crate::Denial;
 use alloc::format;
+use alloc::string::String;
 
 /// Lengths that an algorithm takes, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +145,123 @@ pub(crate) fn is_quantum_safe(code: u32, bits: u32) -> bool {
         .is_some_and(|least| bits >= least)
 }
 
+/// Key lengths of an approved algorithm, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ApprovedLengths {
+    /// Every length that there is.
+    Any,
+    /// So many, or more.
+    Least(u32),
+    /// These and no others.
+    Only(&'static [u32]),
+}
+
+/// An algorithm that may be used to protect what is secret (FIPS 140-3 IG, Annexes C to E).
+struct Approval {
+    code: u32,
+    name: &'static str,
+    lengths: ApprovedLengths,
+    /// Where it is approved, and where its lengths are from.
+    source: &'static str,
+}
+
+const fn approval(
+    code: u32,
+    name: &'static str,
+    lengths: ApprovedLengths,
+    source: &'static str,
+) -> Approval {
+    Approval {
+        code,
+        name,
+        lengths,
+        source,
+    }
+}
+
+const MAC_SOURCE: &str = "FIPS 198-1; SP 800-131A r2 §10";
+const MAC_LENGTHS: ApprovedLengths = ApprovedLengths::Least(112);
+const CURVE_SOURCE: &str = "SP 800-186, SP 800-56A r3; SP 800-131A r2 §3 and §6";
+
+/// All approved algorithms of keys. What is not here is not: DES, 3DES (SP 800-131A r2 §2:
+/// encryption ended with 2023), RC2, RC4, ChaCha20 and other ciphers that NIST never approved; DSA
+/// (FIPS 186-5 §1); Diffie-Hellman, whose group no key tells (SP 800-56A r3 App. D wants a safe
+/// prime); XMSS, whose keys may not leave the module that made them (SP 800-208 §8.1).
+const APPROVED: &[Approval] = &[
+    approval(
+        0x03,
+        "AES",
+        ApprovedLengths::Only(&[128, 192, 256]),
+        "FIPS 197; SP 800-131A r2 §2",
+    ),
+    approval(
+        0x04,
+        "RSA",
+        ApprovedLengths::Least(2048),
+        "FIPS 186-5 §5.1; SP 800-131A r2 §3",
+    ),
+    approval(0x06, "ECDSA", ApprovedLengths::Least(224), CURVE_SOURCE),
+    // HMAC with SHA-1 is no signature, and stays acceptable.
+    approval(0x07, "HMAC-SHA1", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x08, "HMAC-SHA224", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x09, "HMAC-SHA256", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x0A, "HMAC-SHA384", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x0B, "HMAC-SHA512", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x0E, "ECDH", ApprovedLengths::Least(224), CURVE_SOURCE),
+    approval(0x1A, "EC", ApprovedLengths::Least(224), CURVE_SOURCE),
+    approval(0x23, "HMAC-SHA3-224", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x24, "HMAC-SHA3-256", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x25, "HMAC-SHA3-384", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x26, "HMAC-SHA3-512", MAC_LENGTHS, MAC_SOURCE),
+    approval(0x37, "Ed25519", ApprovedLengths::Any, "FIPS 186-5 §7"),
+    approval(0x38, "Ed448", ApprovedLengths::Any, "FIPS 186-5 §7"),
+];
+
+/// Names of algorithms that no key is created of here and that are not approved.
+const OTHERS: &[(u32, &str)] = &[
+    (0x05, "DSA"),
+    (0x0D, "DH"),
+    (0x0F, "ECMQV"),
+    (0x1B, "One Time Pad"),
+    (0x32, "XMSS"),
+];
+
+/// Whether keys of an algorithm and length are approved; `bits` is 0 where it is not known.
+///
+/// # Errors
+/// What is not approved, for people.
+pub fn check_approved(code: u32, bits: u32) -> Result<(), String> {
+    let approved = APPROVED.iter().find(|row| row.code == code);
+    let Some(row) = approved else {
+        let others = OTHERS.iter().find(|(other, _)| *other == code);
+        let name = algorithm(code).map(|row| row.name);
+        let name = name.or(others.map(|(_, name)| *name));
+        return Err(name.map_or_else(|| format!("algorithm {code:#x}"), String::from));
+    };
+    let fits = match row.lengths {
+        ApprovedLengths::Any => true,
+        ApprovedLengths::Least(least) => bits >= least,
+        ApprovedLengths::Only(lengths) => lengths.contains(&bits),
+    };
+    match (fits, bits) {
+        (true, _) => Ok(()),
+        (false, 0) => Err(format!("{} of an unknown length", row.name)),
+        (false, bits) => Err(format!("{} with {bits} bits", row.name)),
+    }
+}
+
+/// Every approved algorithm, its lengths and where they are from, for people.
+pub fn approved_algorithms() -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    APPROVED.iter().map(|row| {
+        let lengths = match row.lengths {
+            ApprovedLengths::Any => "all lengths".into(),
+            ApprovedLengths::Least(least) => format!("{least} bits and more"),
+            ApprovedLengths::Only(lengths) => format!("{lengths:?} bits"),
+        };
+        (row.name, lengths, row.source)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +325,42 @@ mod tests {
             for bits in (0..=4096).filter(|bits| row.takes(*bits)) {
                 assert_eq!(row.material_bits(bits) % 8, 0, "{} {bits}", row.name);
             }
+        }
+    }
+
+    #[test]
+    fn approved_is_what_the_standards_name() {
+        let yes = [
+            (0x03, 128),
+            (0x03, 256),
+            (0x04, 2048),
+            (0x06, 256),
+            (0x07, 112),
+            (0x37, 0),
+        ];
+        for (code, bits) in yes {
+            assert_eq!(check_approved(code, bits), Ok(()), "{code:#x} {bits}");
+        }
+        for (code, bits, says) in [
+            (0x01, 56, "DES"),
+            (0x02, 168, "3DES"),
+            (0x1C, 256, "ChaCha20"),
+            (0x05, 2048, "DSA"),
+            (0x04, 1024, "RSA with 1024 bits"),
+            (0x04, 0, "RSA of an unknown length"),
+            (0x03, 512, "AES with 512 bits"),
+            (0x09, 104, "HMAC-SHA256 with 104 bits"),
+            (0x0C, 256, "HMAC-MD5"),
+            (0x77, 256, "algorithm 0x77"),
+        ] {
+            assert_eq!(check_approved(code, bits), Err(says.into()));
+        }
+        assert!(APPROVED.is_sorted_by_key(|row| row.code));
+        for (name, lengths, source) in approved_algorithms() {
+            assert!(
+                source.contains("FIPS") || source.contains("SP 800"),
+                "{name} {lengths}"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 //! *Warning:* these types stand in the Raft log. A change of a field needs a default for old bytes.
 
 use crate::administrator::needed;
-use crate::member::{FIRST_FORMAT, OFFICERS_FORMAT, first_format, is_first_format};
+use crate::member::{DOORS_FORMAT, FIRST_FORMAT, OFFICERS_FORMAT, first_format, is_first_format};
 use crate::setting;
 use crate::{Attribute, AttributeName, Candidate, ClusterId, Epoch, Fingerprint, Hash};
 use crate::{Destination, LogHead, RotationCause, TRANSFER_FORMAT, TransferOutcome, View};
@@ -665,7 +665,15 @@ impl Ask {
             | Self::SetOfflineGet { .. } => 2,
             Self::Configure { values, .. } => {
                 let rows = values.iter().filter_map(|value| setting::find(&value.id));
-                rows.map(|row| row.format).fold(3, u32::max)
+                // What the mode forbids came later than the setting.
+                let is_switch = |value: &SettingValue| {
+                    value.id == setting::APPROVED && value.value == "yes"
+                };
+                let least = match values.iter().any(is_switch) {
+                    true => DOORS_FORMAT,
+                    false => 3,
+                };
+                rows.map(|row| row.format).fold(least, u32::max)
             }
             Self::PutAdministrator {
                 permissions: None,

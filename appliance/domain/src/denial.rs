@@ -76,6 +76,11 @@ pub enum Denial {
     NotExtractable,
     /// Quantum Safe was asked for, and the algorithm and length asked for are not.
     NotQuantumSafe,
+    /// Approved-algorithms mode is on, and this is not approved.
+    NotApproved {
+        /// What is not: an algorithm, with its length where that matters.
+        what: String,
+    },
     /// A site limit is reached.
     LimitReached {
         /// Which limit, with its value.
@@ -176,6 +181,12 @@ impl fmt::Display for Denial {
             Self::NotExtractable => f.write_str("the object is not extractable"),
             Self::NotQuantumSafe => {
                 f.write_str("the algorithm and length asked for are not quantum safe")
+            }
+            Self::NotApproved { what } => {
+                write!(
+                    f,
+                    "approved-algorithms mode is on, and {what} is not approved"
+                )
             }
             Self::AttributeMissing { name } => write!(f, "attribute {name} is required"),
             Self::InvalidField { reason } => f.write_str(reason),

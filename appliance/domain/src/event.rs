@@ -583,6 +583,13 @@ pub enum Access {
         /// How many of the same kind this record stands for (ABUSE A45).
         count: u32,
     },
+    /// The node tested its primitives: when it started, or because somebody asked.
+    SelfTested {
+        /// How many tests.
+        tests: u32,
+        /// Names of those that did not pass.
+        failed: Vec<String>,
+    },
     /// The world failed; the client was told so.
     Failed {
         /// The operation.

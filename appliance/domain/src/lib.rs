@@ -35,6 +35,7 @@ mod view;
 pub use administrator::{Administrator, SSH_KEY_BYTES_MAX, SSH_KEYS_MAX, check_ssh_key};
 pub use administrator::{PERMISSIONS, PRESETS, Permission, PermissionRow, Permissions, Preset};
 pub use administrator::{Right, permit_operator, permit_sign_in};
+pub use algorithm::approved_algorithms;
 pub use attribute::{ATTRIBUTES, AttributeRule, tag};
 pub use command::{
     Actor, Ask, Command, Door, Facts, GroupRole, Instance, KeyPolicy, Material, Membership, Read,

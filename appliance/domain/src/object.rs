@@ -4,12 +4,13 @@
 //! per object, of which the fields take 128, the packed attributes 80, the places in the object map
 //! and in the name index with the text of the name the rest.
 
+use crate::algorithm::check_approved;
 use crate::attribute::{self, Absent, Kept, Source, tag};
 use crate::lifecycle::{Dates, Verb};
 use crate::packed::{AttributeInstance, Packed};
 use crate::{Attribute, AttributeName, LifecycleState, Material, Name, ObjectType, State};
 use crate::{Time, Uid, Value};
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Number of a user in the order in which users were added; it stands for the name in objects.
@@ -123,6 +124,21 @@ impl Object {
     /// The first stored instance of an attribute of the standard.
     pub fn value(&self, tag: crate::Tag) -> Option<Value> {
         self.attributes.first(tag)
+    }
+
+    /// Whether its algorithm and length are approved; what has no algorithm is not judged.
+    ///
+    /// # Errors
+    /// What is not approved, for people.
+    pub fn check_approved(&self) -> Result<(), String> {
+        let Some(Value::Enumeration(code)) = self.value(tag::CRYPTOGRAPHIC_ALGORITHM) else {
+            return Ok(());
+        };
+        let bits = match self.value(tag::CRYPTOGRAPHIC_LENGTH) {
+            Some(Value::Integer(bits)) => u32::try_from(bits).unwrap_or(0),
+            _ => 0,
+        };
+        check_approved(code, bits)
     }
 
     /// All attributes at a time, stored and derived, in the order of the table; custom ones last.

@@ -151,7 +151,7 @@ pub(crate) fn find<'a>(
 /// [`Denial::UnknownUser`], [`Denial::CertificateNotAccepted`], [`Denial::NotFound`], those of
 /// [`permit_operator`]; for material [`Denial::NotPermitted`] to operators, [`Denial::Destroyed`],
 /// [`Denial::NotExtractable`] and [`Denial::Sensitive`] (KMIP 1.4 §3.48, §3.50: it would have to be
-/// wrapped).
+/// wrapped), [`Denial::NotApproved`] in approved-algorithms mode.
 pub fn permit<'a>(
     state: &'a State,
     actor: &Actor,
@@ -179,6 +179,10 @@ pub fn permit<'a>(
         }
         if object.is_sensitive() {
             return Err(Denial::Sensitive);
+        }
+        if state.is_approved_mode() {
+            let approved = object.check_approved();
+            approved.map_err(|what| Denial::NotApproved { what })?;
         }
     }
     Ok(object)

@@ -19,10 +19,10 @@ mod tests;
 use crate::Permission;
 use crate::View;
 use crate::administrator::PERMISSIONS_FORMAT;
+use crate::member::DOORS_FORMAT;
 use crate::transfer::TRANSFER_FORMAT;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use canonical::{Network, fits_network};
 use serde::{Deserialize, Serialize};
 
@@ -68,11 +68,20 @@ impl Setting {
 /// The format that brought the first settings.
 const FIRST_FORMAT: u32 = 3;
 
-/// The format that brought the doors of operators.
-const DOORS_FORMAT: u32 = 5;
+/// Setting of approved-algorithms mode.
+pub const APPROVED: &str = "approved";
+
+/// Where the status port listens.
+pub const STATUS_LISTEN: &str = "status.listen";
 
 /// The settings that say where a service listens.
-pub const LISTENERS: [&str; 4] = ["kmip.listen", "web.listen", "cluster.listen", "ssh.listen"];
+pub const LISTENERS: [&str; 5] = [
+    "kmip.listen",
+    "web.listen",
+    "cluster.listen",
+    "ssh.listen",
+    STATUS_LISTEN,
+];
 
 /// Whose a setting is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,7 +225,7 @@ pub const TABLE: &[Setting] = &[
         format: FIRST_FORMAT,
     },
     Setting {
-        id: "approved",
+        id: APPROVED,
         title: "Approved algorithms only",
         help: "yes refuses every algorithm that FIPS 140-3 does not approve, on all nodes.\n\
                yes or no",
@@ -319,6 +328,10 @@ pub const TABLE: &[Setting] = &[
         Kind::Number(1, 4_096),
         "3",
     ),
+    Setting {
+        format: DOORS_FORMAT,
+        ..listener(STATUS_LISTEN, "Status port listens on", "0.0.0.0:9081")
+    },
 ];
 
 /// The settings that say how often a log is closed, by view.
@@ -555,22 +568,25 @@ pub fn check_together<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<(), S
     if is_off(outgoing) && !(is_off("eth0") && is_off("eth1")) {
         return Err(format!("outgoing: {outgoing} is off; choose the other one"));
     }
-    check_listeners(value)
+    check_listeners(get)
 }
 
-/// Two services cannot listen on one port of one address.
-fn check_listeners<'a>(value: impl Fn(&str) -> &'a str) -> Result<(), String> {
-    let mut before: Vec<(&str, &str)> = Vec::new();
-    for other in LISTENERS {
-        let b = value(other);
-        for (one, a) in &before {
+/// Two services cannot listen on one port of one address. One whose address is not given is not
+/// known to all members yet.
+fn check_listeners<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<(), String> {
+    let mut ids = LISTENERS.as_slice();
+    while let Some((one, others)) = ids.split_first() {
+        for other in others {
+            let (Some(a), Some(b)) = (get(one), get(other)) else {
+                continue;
+            };
             if Network::listeners_meet(a, b) {
                 return Err(format!(
                     "{other}: {b} is taken by {one} ({a}); choose another port or address"
                 ));
             }
         }
-        before.push((other, b));
+        ids = others;
     }
     Ok(())
 }

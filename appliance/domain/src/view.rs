@@ -115,6 +115,7 @@ impl View {
             | Access::AttributesRead { .. }
             | Access::Located { .. }
             | Access::Asked { .. } => Self::Activity,
+            Access::SelfTested { .. } => Self::System,
             Access::Refused { .. } | Access::Malformed { .. } | Access::Failed { .. } => {
                 Self::Client
             }
@@ -168,6 +169,13 @@ pub fn access_summary(record: &AccessRecord) -> String {
                 format!(" ({count} times)")
             };
             format!("{who} sent something malformed: {}{times}", shown(reason))
+        }
+        Access::SelfTested { tests, failed } => {
+            let tests = counted(*tests, "self-test");
+            match failed.as_slice() {
+                [] => format!("{who} ran {tests}: all passed"),
+                failed => format!("{who} ran {tests}: FAILED {}", shown(&failed.join("; "))),
+            }
         }
         Access::Failed { operation, reason } => {
             format!(

@@ -37,8 +37,8 @@ mod verify;
 mod write;
 
 pub use finding::{Finding, FindingKind};
-pub use format::{LogKey, NAMESPACE, SizeRange, verify_commands};
-pub use sshsig::{ExportSigner, allowed_signers};
+pub use format::{LogKey, NAMESPACE, STATUS_NAMESPACE, SizeRange, verify_commands};
+pub use sshsig::{ExportSigner, allowed_signers, openssh_text as openssh_public_key, sign_status};
 pub use state::{LogState, StateError, VerifierState};
 pub use verify::{
     Inspect, LogReport, RenderNamed, Report, Trust, VerifyOptions, verify_bundle, verify_tar_bytes,

@@ -20,8 +20,9 @@ pub mod tree;
 
 pub use bundle::{
     BundleFormat, BundleSource, ExportError, ExportSigner, Finding, FindingKind, LogKey, LogReport,
-    LogSource, Render, Report, SizeRange, StateError, Trust, VerifierState, VerifyOptions,
-    ViewRange, Written, allowed_signers, verify_bundle, verify_tar_bytes, write_bundle,
+    LogSource, Render, Report, STATUS_NAMESPACE, SizeRange, StateError, Trust, VerifierState,
+    VerifyOptions, ViewRange, Written, allowed_signers, openssh_public_key, sign_status,
+    verify_bundle, verify_tar_bytes, write_bundle,
 };
 pub use checkpoint::{
     Checkpoint, CheckpointFile, CheckpointFileError, NoteError, NoteKey, NoteKeyError, NoteSigner,

@@ -42,6 +42,11 @@ const ESTIMATED_CHARACTERS_MAX: usize = 100;
 const ARGON2ID: u8 = 1;
 const PBKDF2: u8 = 2;
 
+/// How a new password is verified.
+const fn method(approved: bool) -> u8 {
+    if approved { PBKDF2 } else { ARGON2ID }
+}
+
 /// What a new password must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
@@ -154,8 +159,7 @@ pub(crate) fn set_password(
         }
     }
     let salt: [u8; SALT_BYTES] = provider::random_array().context("random numbers")?;
-    let method = if approved { PBKDF2 } else { ARGON2ID };
-    let made = verifier(method, &salt, password)?;
+    let made = verifier(method(approved), &salt, password)?;
     let row = std::iter::once(made.expose()).chain(earlier);
     let row: Vec<&[u8]> = row.take(VERIFIERS_MAX).collect();
     let row = Secret::take(row.concat());
@@ -172,12 +176,13 @@ pub(crate) fn is_right(
     name: &Name,
     committed: Option<&Hash>,
     password: &Secret,
+    approved: bool,
 ) -> anyhow::Result<bool> {
     let kept = vault.secret_get(&secret_name(name))?;
     match row(kept.as_ref(), committed).first() {
         Some(verifier) => matches_password(verifier, password),
         None => {
-            verifier(ARGON2ID, &[0; SALT_BYTES], password)?;
+            verifier(method(approved), &[0; SALT_BYTES], password)?;
             Ok(false)
         }
     }
@@ -278,7 +283,7 @@ mod tests {
             set_password(&vault, &eve, committed, &secret(text), true, POLICY.history)
         };
         let right = |committed: Option<&Hash>, text: &str| {
-            is_right(&vault, &eve, committed, &secret(text)).unwrap()
+            is_right(&vault, &eve, committed, &secret(text), true).unwrap()
         };
         let first = set(None, "first").unwrap();
         assert!(right(Some(&first), "first") && !right(Some(&first), "other"));

@@ -11,6 +11,7 @@ use crate::contact::Contact;
 use crate::counters::Counters;
 use crate::locate::{self, Found, Query};
 use crate::machine::{LedgerMachine, Outcome};
+use crate::open_sessions::OpenSessions;
 use crate::projections::{Projections, QueryFault};
 use crate::room::{NoRoom, Room};
 use crate::soundness::Soundness;
@@ -169,6 +170,7 @@ pub struct Engine {
     projections: Projections,
     room: Room,
     counters: Counters,
+    sessions: OpenSessions,
     contact: Contact,
     soundness: Soundness,
     /// One step of a rotation at a time.
@@ -234,6 +236,7 @@ impl Engine {
             projections,
             room,
             counters,
+            sessions: OpenSessions::default(),
             contact,
             soundness,
             rotation_turn: tokio::sync::Mutex::new(()),
@@ -281,6 +284,11 @@ impl Engine {
     /// What the KMIP door counts.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The KMIP sessions that are open.
+    pub(crate) fn sessions(&self) -> &OpenSessions {
+        &self.sessions
     }
 
     /// The last word of a quorum.

@@ -67,6 +67,8 @@ pub struct LedgerMachine {
     expected: Mutex<VecDeque<Vec<u8>>>,
     found: Option<u64>,
     progress: watch::Sender<Progress>,
+    /// Whether approved-algorithms mode is in force.
+    approved: watch::Sender<bool>,
     /// Held while an entry is applied, so that log, store and state are seen at one entry.
     turn: Mutex<Turn>,
     /// Where what is missing can be had; set when the way to the other members is known.
@@ -186,6 +188,7 @@ impl LedgerMachine {
         let size = ledger.size();
         Ok(Self {
             latest: AtomicI64::new(replay.state.latest_time().0),
+            approved: watch::Sender::new(replay.state.is_approved_mode()),
             state: RwLock::new(replay.state),
             ledger: Mutex::new(ledger),
             store,
@@ -266,6 +269,17 @@ impl LedgerMachine {
         self.progress.subscribe()
     }
 
+    /// Follows approved-algorithms mode: what was agreed on before a switch ends with it.
+    pub(crate) fn approved_mode(&self) -> watch::Receiver<bool> {
+        self.approved.subscribe()
+    }
+
+    fn tell_mode(&self, state: &State) {
+        let now = state.is_approved_mode();
+        self.approved
+            .send_if_modified(|known| std::mem::replace(known, now) != now);
+    }
+
     fn carry_out(
         &self,
         entry: u64,
@@ -296,6 +310,7 @@ impl LedgerMachine {
             applied.replies.push(codec::to_vec(&outcome));
         }
         self.latest.store(state.latest_time().0, Ordering::Relaxed);
+        self.tell_mode(&state);
         Ok(applied)
     }
 
@@ -546,6 +561,7 @@ impl LedgerMachine {
         turn.entry = entry;
         let size = state.records();
         self.latest.store(state.latest_time().0, Ordering::Relaxed);
+        self.tell_mode(&state);
         drop(state);
         self.progress
             .send_modify(|progress| (progress.size, progress.urgent) = (size, size));

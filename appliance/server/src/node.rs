@@ -1,6 +1,6 @@
 //! A node, from an empty folder to open doors, in the order in which things must happen.
 //!
-//! unlock the vault → who this node is → what is damaged is mended (`member::mend`) → log key →
+//! self-tests → unlock the vault → who this node is → what is damaged is mended (`member::mend`) → log key →
 //! sealed store → cluster log and state → ways to the other members → Raft → access log → search
 //! indexes → engine → the cluster's port → founding (first start of the first node only) → jobs →
 //! doors. Going down is the reverse.
@@ -8,6 +8,7 @@
 use crate::access_log::AccessLog;
 use crate::doors::control::{Control, ControlDoor, Speakers};
 use crate::doors::kmip::{KmipDoor, UserField};
+use crate::doors::status::{StatusDoor, Subject};
 use crate::doors::web::WebDoor;
 use crate::engine::{Engine, Parts};
 use crate::founding;
@@ -23,6 +24,7 @@ use crate::member::place::Place;
 use crate::notary::Notary;
 use crate::projections::Projections;
 use crate::room::Room;
+use crate::selftest;
 use crate::sign_in::SignIn;
 use crate::tls;
 use crate::transfer::courier::Courier;
@@ -56,6 +58,8 @@ pub struct Settings {
     pub kmip: SocketAddr,
     /// Address of the web port.
     pub web: SocketAddr,
+    /// Address of the status port.
+    pub status: SocketAddr,
     /// Address of the cluster port; with port 0 the port of the last start is used again, or a free
     /// one is taken at the first.
     pub peer: SocketAddr,
@@ -89,6 +93,9 @@ pub struct Doors {
 pub struct Node {
     /// Where KMIP is served and where the web port is; a witness has neither.
     pub doors: Option<Doors>,
+    /// Where the status port is; `None` when it could not be opened, which keeps nobody's keys from
+    /// being served.
+    pub status: Option<SocketAddr>,
     /// This node's number.
     pub id: NodeId,
     /// The engine, for the program around it.
@@ -102,6 +109,8 @@ pub struct Node {
 impl Node {
     /// Brings a node up; returns when its doors are open.
     pub async fn start(settings: Settings, credential: Credential) -> anyhow::Result<Self> {
+        // Nothing is computed before the primitives have shown that they compute what they should.
+        selftest::must_have_passed()?;
         let layout = settings.layout.clone();
         layout
             .make()
@@ -122,6 +131,7 @@ impl Node {
             tracing::warn!("{}: {e}", layout.running().display());
         }
         let parts = assemble(&layout, vault.clone(), &place).await?;
+        selftest::record_power_up(&parts.engine);
         // With what was repaired while the log was opened.
         let repairs = Repairs::open(&layout);
         let (engine, notary) = (&parts.engine, &parts.notary);
@@ -152,11 +162,13 @@ impl Node {
             address: place.address.clone(),
         };
         let announced = jobs::start(&tools, &stopped);
-        let doors = open_doors(&settings, &parts, &stopped).await?;
+        let status = open_status(&settings, &parts, &stopped).await;
+        let doors = open_doors(&settings, &parts, status, &stopped).await?;
         // Without a quorum it takes longer; the doors are open and say how old their answers are.
         drop(tokio::time::timeout(ANNOUNCE_TIME, announced).await);
         Ok(Self {
             doors,
+            status,
             id: place.id(),
             engine: engine.clone(),
             layout,
@@ -166,11 +178,13 @@ impl Node {
     }
 
     /// Returns when it is time to begin anew: the node has stopped writing and its disk works
-    /// again, or something is damaged that is put right only before a node takes part.
+    /// again, something is damaged that is put right only before a node takes part, or a self-test
+    /// has failed.
     pub async fn must_begin_anew(&self) {
         tokio::select! {
             () = crate::recovery::disk_works_again(&self.engine, &self.layout) => {}
             () = self.engine.soundness().must_begin_anew() => {}
+            () = selftest_failed() => {}
         }
     }
 
@@ -190,6 +204,13 @@ impl Node {
         drop(std::fs::remove_file(self.layout.control_socket()));
         Ok(())
     }
+}
+
+/// Returns when a self-test has failed and whoever asked for it was told; clients are served no more
+/// from the failure on.
+async fn selftest_failed() {
+    selftest::failed_while_running().await;
+    tokio::time::sleep(DRAIN_TIME).await;
 }
 
 /// Ends agreement on this node and leaves everything durable.
@@ -412,6 +433,7 @@ fn open_access_log(layout: &Layout, notary: &Notary) -> anyhow::Result<AccessLog
 async fn open_doors(
     settings: &Settings,
     parts: &Assembled,
+    status: Option<SocketAddr>,
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<Option<Doors>> {
     let engine = &parts.engine;
@@ -428,6 +450,7 @@ async fn open_doors(
         colleagues: parts.colleagues.clone(),
         layout: settings.layout.clone(),
         doors,
+        status,
         sign_in: SignIn::new(engine.clone()),
         speakers: Speakers {
             console: settings.console,
@@ -440,6 +463,42 @@ async fn open_doors(
         ports.serve(settings, control, stop)?;
     }
     Ok(doors)
+}
+
+/// Days for which the status port of a witness has a certificate; it is made anew at each start.
+const WITNESS_CERTIFICATE_DAYS: i64 = 825;
+
+/// Opens the status port. What may go wrong with it is told and keeps no key from being served.
+async fn open_status(
+    settings: &Settings,
+    parts: &Assembled,
+    stop: &watch::Receiver<bool>,
+) -> Option<SocketAddr> {
+    let opened = async {
+        let engine = &parts.engine;
+        let listener = listen("status", "--status-port", settings.status).await?;
+        let address = listener.local_addr()?;
+        let offer = if founding::holds_local_ca(engine.vault())? {
+            tls::Configs::of(engine)?.server_only
+        } else {
+            let machine = Some(engine.machine().clone());
+            tls::Offer::of_passing_identity(WITNESS_CERTIFICATE_DAYS, machine)?
+        };
+        let subject = Subject::Node {
+            engine: engine.clone(),
+            notary: parts.notary.clone(),
+            cosigner: parts.cosigner.clone(),
+        };
+        tokio::spawn(StatusDoor::new(subject, offer, stop.clone()).serve(listener));
+        anyhow::Ok(address)
+    };
+    match opened.await {
+        Ok(address) => Some(address),
+        Err(e) => {
+            tracing::error!("{e:#}");
+            None
+        }
+    }
 }
 
 /// Opens a port; the error says by which option another one is named.
@@ -484,8 +543,7 @@ impl Ports {
         stop: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let engine = &control.engine;
-        let time = Arc::new(tls::NodeTime(engine.clone()));
-        let tls = tls::Configs::of(engine.vault(), time)?;
+        let tls = tls::Configs::of(engine)?;
         let (proven, field) = (tls.clients_proven, settings.user_field);
         let door = KmipDoor::new(engine.clone(), proven, field, stop.clone());
         tokio::spawn(door.serve(self.kmip));

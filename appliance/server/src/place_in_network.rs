@@ -80,6 +80,7 @@ impl PlaceInNetwork {
 pub(crate) struct Listen {
     pub(crate) kmip: SocketAddr,
     pub(crate) web: SocketAddr,
+    pub(crate) status: SocketAddr,
     pub(crate) peer: SocketAddr,
 }
 
@@ -97,6 +98,7 @@ impl Listen {
         Ok(Self {
             kmip: at("kmip.listen")?,
             web: at("web.listen")?,
+            status: at(domain::setting::STATUS_LISTEN)?,
             peer,
         })
     }

@@ -149,13 +149,14 @@ impl SignIn {
         password: Secret,
     ) -> Result<bool, String> {
         let vault = self.engine.vault().clone();
+        let approved = self.engine.machine().state().wants_approved();
         // An unknown name takes as long as a known one.
         let nobody = || Name::parse("nobody").ok().map(|name| (name, None));
         let Some((name, committed)) = known.cloned().or_else(nobody) else {
             return Ok(false);
         };
         let compared = tokio::task::spawn_blocking(move || {
-            administrators::is_right(&vault, &name, committed.as_ref(), &password)
+            administrators::is_right(&vault, &name, committed.as_ref(), &password, approved)
         });
         let compared = compared.await.map_err(|e| e.to_string())?;
         compared.map_err(|e| format!("{e:#}"))

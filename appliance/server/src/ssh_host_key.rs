@@ -3,7 +3,7 @@
 use anyhow::Context;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{HashAlg, LineEnding, PrivateKey};
-use vault::{Vault, provider};
+use vault::{Vault, provider, selftest};
 use zeroize::Zeroizing;
 
 /// Name of the seed among the sealed secrets.
@@ -25,6 +25,7 @@ fn key(vault: &Vault) -> anyhow::Result<PrivateKey> {
         Some(seed) => seed,
         None => {
             let seed = provider::random_secret(Ed25519Keypair::BYTE_SIZE / 2)?;
+            selftest::check_ed25519(&seed)?;
             vault.secret_put(SECRET_NAME, &seed)?;
             seed
         }

@@ -10,6 +10,7 @@
 use crate::pem::armour;
 use crate::provider::{self, ProviderFault};
 use crate::secret::Secret;
+use crate::selftest;
 use crate::spki::SpkiFault;
 use crate::vault::{SecretFault, Vault};
 use aws_lc_rs::rand::SystemRandom;
@@ -378,7 +379,7 @@ fn params(
     Ok(params)
 }
 
-fn date(time: Time) -> Result<OffsetDateTime, CaFault> {
+pub(crate) fn date(time: Time) -> Result<OffsetDateTime, CaFault> {
     OffsetDateTime::from_unix_timestamp(time.seconds())
         .ok()
         .filter(|date| (1950..=9999).contains(&date.year()))
@@ -443,15 +444,11 @@ fn describe(
     }
 }
 
-/// A fresh P-256 key in PKCS#8.
+/// A fresh P-256 key in PKCS#8, whose halves were seen to fit.
 pub(crate) fn generate_key() -> Result<Secret, ProviderFault> {
-    let refused = |_| ProviderFault {
-        operation: "P-256 key generation",
-    };
-    let document =
-        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
-            .map_err(refused)?;
-    Ok(Secret::copy_of(document.as_ref()))
+    let key = selftest::fresh_p256()?;
+    selftest::check_p256(&key)?;
+    Ok(key)
 }
 
 /// Signs for rcgen without giving it a private key to keep.

@@ -35,6 +35,7 @@ pub mod provider;
 mod ring;
 mod seal;
 mod secret;
+pub mod selftest;
 pub mod shares;
 mod slots;
 mod spki;
@@ -62,7 +63,7 @@ pub use slots::{
     SLOTS_MAX, SlotFault, SlotId, SlotKind, SlotSummary,
 };
 pub use spki::{SpkiFault, check_spki};
-pub use tls::TlsFault;
+pub use tls::{TlsFault, passing_identity};
 pub use vault::{
     ChangeFault, EpochFault, InitialiseFault, NotRenewed, RetireReport, SECRET_BYTES_MAX,
     SECRETS_MAX, SecretFault, SlotHealth, TransferFault, UnlockFault, Vault,

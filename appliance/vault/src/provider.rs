@@ -217,7 +217,11 @@ pub fn derive(key: &Secret, label: &str, context: &[&[u8]]) -> Result<Secret, Pr
 /// A first guess at the length of the fixed input, so that the hot path allocates once.
 const FIXED_INFO_BYTES: usize = 96;
 
-fn derive_fixed(key: &Secret, fixed: &[u8], out: &mut [u8]) -> Result<(), ProviderFault> {
+pub(crate) fn derive_fixed(
+    key: &Secret,
+    fixed: &[u8],
+    out: &mut [u8],
+) -> Result<(), ProviderFault> {
     const OPERATION: &str = "KBKDF";
     let algorithm =
         get_kbkdf_ctr_hmac_algorithm(KbkdfCtrHmacAlgorithmId::Sha256).ok_or(ProviderFault {
@@ -286,7 +290,15 @@ pub(crate) struct AgreementKey {
 }
 
 impl AgreementKey {
+    /// A fresh key, whose halves were seen to fit.
     pub(crate) fn generate() -> Result<Self, ProviderFault> {
+        let key = Self::danger_untested()?;
+        crate::selftest::check_p384(&key)?;
+        Ok(key)
+    }
+
+    /// A fresh key for the test of another one.
+    pub(crate) fn danger_untested() -> Result<Self, ProviderFault> {
         let key = agreement::PrivateKey::generate(&ECDH_P384);
         Self::new(key.map_err(refused("P-384 key generation"))?)
     }

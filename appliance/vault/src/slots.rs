@@ -110,7 +110,7 @@ impl SlotKind {
     /// What can be claimed for a slot of this kind. A token computes an approved algorithm in a
     /// module of its own, whose certificate is its vendor's affair. Shares are split and joined
     /// outside the module; what they open is wrapped like the others.
-    pub(crate) fn standing(self) -> Standing {
+    pub fn standing(self) -> Standing {
         match self {
             Self::Passphrase | Self::KeyFile => provider::approved(),
             Self::Pkcs11 | Self::Shamir => Standing::ApprovedAlgorithm,

@@ -3,10 +3,11 @@
 //! The door gets a [`CertifiedKey`], which signs handshakes; rustls offers no way to get the key
 //! out of it again, and neither does this module.
 
-use crate::ca::{CaFault, IssuedCertificate, ServerProfile};
+use crate::ca::{CaFault, IssuedCertificate, ServerProfile, Signer, Validity, date, generate_key};
 use crate::secret::Secret;
 use crate::vault::{SecretFault, Vault};
 use domain::{Name, codec};
+use rcgen::{CertificateParams, DistinguishedName, DnType};
 use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
@@ -79,6 +80,27 @@ impl Vault {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(stored.key.as_slice()));
         Ok(Arc::new(CertifiedKey::new(chain, any_ecdsa_type(&key)?)))
     }
+}
+
+/// An identity for this run only, certified by nobody: for a port that must speak when no key of
+/// the node may be opened, or when the node has none for clients.
+pub fn passing_identity(
+    common_name: &str,
+    validity: Validity,
+) -> Result<Arc<CertifiedKey>, CaFault> {
+    let key = generate_key()?;
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
+    params.not_before = date(validity.not_before)?;
+    params.not_after = date(validity.not_after)?;
+    let certificate = params.self_signed(&Signer::from_pkcs8(&key)?)?;
+    let chain = vec![certificate.der().clone()];
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.expose()));
+    let key = any_ecdsa_type(&key).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
 }
 
 fn secret_name(name: &Name) -> String {

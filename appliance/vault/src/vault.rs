@@ -21,6 +21,7 @@ use crate::provider::{self, ProviderFault, Standing};
 use crate::ring::{Config, Ring, Root};
 use crate::seal::{MATERIAL_BYTES_MAX, OpenFault, SealFault, Sealed};
 use crate::secret::Secret;
+use crate::selftest;
 use crate::slots::{
     Credential, Held, KeyFileRule, NewSlot, SLOTS_MAX, SlotFault, SlotId, SlotRecord, SlotSummary,
 };
@@ -112,6 +113,7 @@ impl Vault {
         let rule = KeyFileRule::AdoptOrMake;
         let (slot, held) = SlotRecord::enrol(&*disk, first_slot, id, &cluster, root.key(), rule)?;
         let log_key = provider::random_secret(SEED_BYTES)?;
+        selftest::check_ed25519(&log_key)?;
         let log_key = config.seal(LOG_KEY_NAME, &log_key)?;
         let mut body = Body {
             cluster,

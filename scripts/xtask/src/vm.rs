@@ -12,9 +12,10 @@ const MEMORY_MIB: u32 = 1024;
 
 /// Doors of the appliance: port there, port on this machine unless told otherwise, what it is.
 /// Below 1024 a port here would need root, and 22 is taken.
-const DOORS: [(u16, u16, &str); 3] = [
+const DOORS: [(u16, u16, &str); 4] = [
     (5696, 5696, "KMIP"),
     (9443, 9443, "web admin"),
+    (9081, 9081, "status"),
     (22, 2222, "SSH"),
 ];
 

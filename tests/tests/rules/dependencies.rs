@@ -241,6 +241,54 @@ fn a_broken_invariant_stops_the_node() {
     );
 }
 
+/// Features that make the program worse on purpose, for a suite that must notice: each is built by
+/// name, and nothing else turns one on.
+const DANGER: &str = "danger_";
+
+fn turned_on(package: &serde_json::Value) -> Vec<String> {
+    let of = name(&package["name"]);
+    let mut findings = Vec::new();
+    let features = package["features"].as_object().unwrap();
+    for (feature, needs) in features.iter().filter(|(f, _)| !f.starts_with(DANGER)) {
+        if needs.to_string().contains(DANGER) {
+            findings.push(format!("{of}: feature {feature} turns on {needs}"));
+        }
+    }
+    for dependency in package["dependencies"].as_array().unwrap() {
+        if dependency["features"].to_string().contains(DANGER) {
+            findings.push(format!(
+                "{of}: its dependency {} has one",
+                name(&dependency["name"])
+            ));
+        }
+    }
+    findings
+}
+
+/// What builds images and releases: scripts and the packages behind `cargo xtask`.
+const BUILDERS: &[&str] = &["scripts/", "image/", "initramfs/", "qemu/", ".cargo/"];
+
+/// Puts bugs back into the simulator, and builds no program.
+const SIMULATOR: &str = "scripts/xtask/src/storm.rs";
+
+#[test]
+fn nothing_that_is_shipped_has_a_dangerous_feature() {
+    let mut findings: Vec<String> = packages().iter().flat_map(turned_on).collect();
+    for file in tree::texts() {
+        let builds = BUILDERS.iter().any(|folder| file.path.starts_with(folder));
+        if builds && file.path != SIMULATOR && file.text.contains(DANGER) {
+            findings.push(format!("{}: builds with a feature {DANGER}*", file.path));
+        }
+    }
+    assert_none(&findings);
+    let bad = serde_json::json!({
+        "name": "server",
+        "features": { "default": ["danger_x"], "danger_x": ["vault/danger_x"] },
+        "dependencies": [{ "name": "vault", "features": ["danger_x"] }],
+    });
+    assert_eq!(turned_on(&bad).len(), 2);
+}
+
 /// The strings between `start` and the `]` that ends the list, as deny.toml has them.
 fn list<'a>(deny: &'a str, start: &str) -> Vec<&'a str> {
     let (_, rest) = deny.split_once(start).unwrap();

@@ -42,6 +42,8 @@ pub enum Right {
     Power,
     /// Destroy all keys and logs of a node.
     Zeroize,
+    /// Have the primitives tested now; a failure closes the node.
+    RunSelfTests,
     /// List the other administrators.
     SeeAdministrators,
     /// Change the other administrators.
@@ -50,7 +52,7 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SeeStatus,
         Self::SeeKeys,
         Self::SeeUsers,
@@ -66,6 +68,7 @@ impl Right {
         Self::Salvage,
         Self::Power,
         Self::Zeroize,
+        Self::RunSelfTests,
         Self::SeeAdministrators,
         Self::ChangeAdministrators,
     ];
@@ -88,6 +91,7 @@ impl Right {
             Self::Salvage => "Salvage",
             Self::Power => "Power",
             Self::Zeroize => "Zeroize",
+            Self::RunSelfTests => "Run Self-Tests",
             Self::SeeAdministrators => "See Administrators",
             Self::ChangeAdministrators => "Change Administrators",
         }
@@ -105,7 +109,9 @@ impl Right {
             Self::AddClient => of(&[Permission::Users, Permission::Certificates]),
             Self::TakeClientBundle => of(&[Permission::Certificates]),
             Self::SeeLogs | Self::ExportLogs | Self::ChangeTransfer => of(&[Permission::Logging]),
-            Self::SeeSlots | Self::ChangeSeals => of(&[Permission::AdvancedSecurity]),
+            Self::SeeSlots | Self::ChangeSeals | Self::RunSelfTests => {
+                of(&[Permission::AdvancedSecurity])
+            }
             Self::SeeJoinRequests | Self::ChangeCluster => of(&[Permission::Cluster]),
             Self::Salvage => of(&[Permission::RestoreKeys]),
             Self::Power => of(&[Permission::Services]),

@@ -42,12 +42,20 @@ impl Administrator {
 
 impl State {
     /// Whether an administrator does nothing but change the password now: it was set by somebody
-    /// else, or is too old.
+    /// else, is too old, or is verified by a method that approved-algorithms mode does not have.
     pub fn must_change_password(&self, administrator: &Administrator, now: Time) -> bool {
         let days = self.cluster_setting(AGE_SETTING);
         let days = days.and_then(|days| days.parse().ok()).unwrap_or(0);
         let expired = administrator.expires(days).is_some_and(|end| end <= now);
-        administrator.password.is_some() && (administrator.must_change || expired)
+        let must_change = administrator.must_change || expired || self.is_unapproved(administrator);
+        administrator.password.is_some() && must_change
+    }
+
+    /// Whether a password was set before approved-algorithms mode, and so is verified by Argon2id.
+    pub fn is_unapproved(&self, administrator: &Administrator) -> bool {
+        let since = self.approved_mode_since();
+        let before = |since| administrator.password_since < since;
+        administrator.password.is_some() && since.is_some_and(before)
     }
 
     /// The High Access Administrators who can sign in at the serial console by password.

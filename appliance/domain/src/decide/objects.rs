@@ -53,6 +53,7 @@ pub(super) fn create(
     )?;
     let (code, bits) = (key_algorithm(&new.attributes), key_length(&new.attributes));
     new.generate_bits = Some(algorithm::check_create(code, bits)?);
+    check_mode(state, code, bits)?;
     check_together(new.object_type, &new.attributes, None)?;
     Ok(new)
 }
@@ -66,6 +67,10 @@ pub(super) fn register(
     now: Time,
 ) -> Result<NewObject, Denial> {
     let new = prepare(state, user, Way::Register, object_type, attributes, now)?;
+    if value_of(&new.attributes, tag::CRYPTOGRAPHIC_ALGORITHM).is_some() {
+        let (code, bits) = (key_algorithm(&new.attributes), key_length(&new.attributes));
+        check_mode(state, code, bits)?;
+    }
     check_together(new.object_type, &new.attributes, None)?;
     Ok(new)
 }
@@ -119,6 +124,15 @@ fn prepare(
         attributes,
         generate_bits: None,
     })
+}
+
+/// Refuses what is not approved, in approved-algorithms mode. What has no algorithm (a password, an
+/// opaque object) is not judged.
+fn check_mode(state: &State, code: u32, bits: u32) -> Result<(), Denial> {
+    if !state.is_approved_mode() {
+        return Ok(());
+    }
+    algorithm::check_approved(code, bits).map_err(|what| Denial::NotApproved { what })
 }
 
 /// Checks each attribute by its rule, and that none is given twice.

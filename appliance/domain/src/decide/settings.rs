@@ -1,7 +1,8 @@
 //! Decisions about the settings of the appliance.
 
 use super::cluster::check_member;
-use crate::setting::{Scope, Setting, SettingValue, VALUE_BYTES_MAX, check_together, find};
+use crate::setting::{Scope, Setting, SettingValue, VALUE_BYTES_MAX};
+use crate::setting::{check_together, find};
 use crate::{Denial, Event, NodeId, State};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -54,6 +55,8 @@ pub(super) fn configure(
     }
     let after = |id: &str| match given.get(id) {
         Some(value) => Some(*value),
+        // Members that do not know of a setting look at the others only.
+        None if find(id).is_none_or(|setting| setting.format > state.format()) => None,
         None => state.setting_or_default(node, id),
     };
     check_together(after).map_err(invalid)?;

@@ -90,7 +90,9 @@ impl State {
                 }
                 None => self.offline_default = *limit,
             },
-            Event::SettingChanged { node, id, value } => self.settings.put(*node, id, value),
+            Event::SettingChanged { node, id, value } => {
+                self.settings.put(*node, id, value, time);
+            }
             Event::AdministratorPut { .. }
             | Event::PasswordChanged { .. }
             | Event::SshKeysSet { .. }

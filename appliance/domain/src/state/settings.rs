@@ -1,8 +1,9 @@
 //! Settings of the nodes and of the cluster.
 
 use super::State;
-use crate::NodeId;
-use crate::setting::{Scope, find};
+use crate::member::DOORS_FORMAT;
+use crate::setting::{APPROVED, Scope, find};
+use crate::{NodeId, Time};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
@@ -12,10 +13,17 @@ pub(super) struct Settings {
     cluster: BTreeMap<String, String>,
     /// No node has an empty map here.
     nodes: BTreeMap<NodeId, BTreeMap<String, String>>,
+    /// When approved-algorithms mode was asked for, while it is. It follows from the records that
+    /// the digest is about already, and an older member keeps nothing of it.
+    approved_since: Option<Time>,
 }
 
 impl Settings {
-    pub(super) fn put(&mut self, node: Option<NodeId>, id: &str, value: &str) {
+    pub(super) fn put(&mut self, node: Option<NodeId>, id: &str, value: &str, time: Time) {
+        if id == APPROVED {
+            let since = self.approved_since.unwrap_or(time);
+            self.approved_since = (value == "yes").then_some(since);
+        }
         let of = match node {
             Some(node) => self.nodes.entry(node).or_default(),
             None => &mut self.cluster,
@@ -69,6 +77,23 @@ impl State {
         let setting = find(id).filter(|setting| setting.scope == Scope::Cluster)?;
         let set = self.settings.cluster.get(id).map(String::as_str);
         set.or(setting.default)
+    }
+
+    /// Whether operators want approved algorithms only.
+    pub fn wants_approved(&self) -> bool {
+        self.cluster_setting(APPROVED) == Some("yes")
+    }
+
+    /// Whether approved-algorithms mode is in force: it is wanted, and every member knows what it
+    /// forbids.
+    pub fn is_approved_mode(&self) -> bool {
+        self.format() >= DOORS_FORMAT && self.wants_approved()
+    }
+
+    /// Since when approved-algorithms mode is wanted; `None` when it is not in force.
+    pub(crate) fn approved_mode_since(&self) -> Option<Time> {
+        let since = self.settings.approved_since;
+        since.filter(|_| self.is_approved_mode())
     }
 
     /// What was set for a node and for the cluster, by id.

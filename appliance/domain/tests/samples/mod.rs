@@ -484,12 +484,13 @@ pub(crate) fn access_kind(access: &Access) -> &'static str {
         Access::Asked { .. } => "asked",
         Access::Refused { .. } => "refused",
         Access::Malformed { .. } => "malformed",
+        Access::SelfTested { .. } => "self-tested",
         Access::Failed { .. } => "failed",
     }
 }
 
 /// Kinds of access records: the arms above.
-pub(crate) const ACCESS_KINDS: usize = 7;
+pub(crate) const ACCESS_KINDS: usize = 8;
 
 pub(crate) fn accesses() -> Vec<Access> {
     vec![
@@ -517,6 +518,10 @@ pub(crate) fn accesses() -> Vec<Access> {
             reason: "length beyond the message".to_string(),
             count: 2,
         },
+        Access::SelfTested {
+            tests: 25,
+            failed: vec!["AES-256-KWP".to_string()],
+        },
         Access::Failed {
             operation: "Get".to_string(),
             reason: "disk".to_string(),
@@ -543,6 +548,7 @@ pub(crate) fn denial_kind(denial: &Denial) -> &'static str {
         Denial::Sensitive => "sensitive",
         Denial::NotExtractable => "not-extractable",
         Denial::NotQuantumSafe => "not-quantum-safe",
+        Denial::NotApproved { .. } => "not-approved",
         Denial::LimitReached { .. } => "limit-reached",
         Denial::StaleEpoch { .. } => "stale-epoch",
         Denial::OutOfOrder { .. } => "out-of-order",
@@ -560,7 +566,7 @@ pub(crate) fn denial_kind(denial: &Denial) -> &'static str {
 }
 
 /// Kinds of denials: the arms above.
-pub(crate) const DENIAL_KINDS: usize = 30;
+pub(crate) const DENIAL_KINDS: usize = 31;
 
 pub(crate) fn denials() -> Vec<Denial> {
     let name = AttributeName::Standard(tag::NAME);
@@ -594,6 +600,9 @@ pub(crate) fn denials() -> Vec<Denial> {
         Denial::Sensitive,
         Denial::NotExtractable,
         Denial::NotQuantumSafe,
+        Denial::NotApproved {
+            what: "3DES".to_string(),
+        },
         Denial::LimitReached {
             limit: "1 objects of one owner".to_string(),
         },

@@ -15,6 +15,9 @@ use crate::tree::Hash;
 /// What an export is signed for: `ssh-keygen -n`. A signature for another purpose does not count.
 pub const NAMESPACE: &str = "strongroom-log-v1";
 
+/// Namespace of the signatures over what a node says of itself.
+pub const STATUS_NAMESPACE: &str = "strongroom-status-v1";
+
 pub(super) const MANIFEST_NAME: &str = "SHA256SUMS";
 pub(super) const STATEMENT_NAME: &str = "EXPORT.txt";
 pub(super) const SIGNATURE_NAME: &str = "EXPORT.txt.sig";

@@ -6,7 +6,7 @@ use ssh_key::public::{Ed25519PublicKey, KeyData};
 use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, Signature, SshSig};
 
 use super::finding::{Finding, FindingKind};
-use super::format::{NAMESPACE, SIGNERS_NAME, is_principal};
+use super::format::{NAMESPACE, SIGNERS_NAME, STATUS_NAMESPACE, is_principal};
 use crate::checkpoint::SignFault;
 
 /// Whoever holds the private key that signs exports. The key never enters this crate.
@@ -23,22 +23,32 @@ pub trait ExportSigner {
 }
 
 /// The public key as OpenSSH writes it: `ssh-ed25519 AAAA…`.
-pub(super) fn openssh_text(public: [u8; 32]) -> String {
+pub fn openssh_text(public: [u8; 32]) -> String {
     let key = PublicKey::from(KeyData::Ed25519(Ed25519PublicKey(public)));
     key.to_openssh()
         .expect("an Ed25519 key without comment has a text")
 }
 
-/// The one line of `allowed_signers` of a bundle, for whoever is to trust this signer.
+/// The one line of `allowed_signers` of a bundle, for whoever is to trust this signer: the key signs
+/// exports, and what the node says of itself; neither passes for the other.
 #[must_use]
 pub fn allowed_signers(signer: &dyn ExportSigner) -> String {
     let key = openssh_text(signer.public());
-    format!("{} namespaces=\"{NAMESPACE}\" {key}\n", signer.principal())
+    let (principal, namespaces) = (signer.principal(), [NAMESPACE, STATUS_NAMESPACE].join(","));
+    format!("{principal} namespaces=\"{namespaces}\" {key}\n")
 }
 
 /// Signs the statement; the result is the text of `EXPORT.txt.sig`.
 pub(super) fn sign(signer: &dyn ExportSigner, statement: &[u8]) -> Result<String, SignFault> {
     sign_for(signer, NAMESPACE, statement)
+}
+
+/// Signs what a node says of itself; `ssh-keygen -Y verify -n` [`STATUS_NAMESPACE`] checks it.
+///
+/// # Errors
+/// The key cannot be used now.
+pub fn sign_status(signer: &dyn ExportSigner, document: &[u8]) -> Result<String, SignFault> {
+    sign_for(signer, STATUS_NAMESPACE, document)
 }
 
 pub(super) fn sign_for(

@@ -342,6 +342,33 @@ fn ask_shares(terminal: &mut Terminal<'_>) -> io::Result<Option<Vec<String>>> {
     Ok(Some(typed))
 }
 
+/// Says which self-tests failed. Nobody can sign in, because nothing is opened; whoever is at the
+/// machine may start it again or switch it off, as its power switch would.
+pub(super) fn error_state(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    phase: &Value,
+) -> anyhow::Result<()> {
+    terminal.say("\nERROR STATE. These self-tests failed:")?;
+    for failed in phase["failed"].as_array().into_iter().flatten() {
+        terminal.say(&format!("  {}", failed.as_str().unwrap_or("?")))?;
+    }
+    terminal.say(
+        "No keys are served and nothing is changed. If a restart does not help, the machine or the\n\
+         system on it is damaged.",
+    )?;
+    match terminal.ask("reboot or halt [error-state]", Echo::Shown)? {
+        Typed::Line(word) if matches!(word.trim(), "reboot" | "halt") => {
+            match talk.init(word.trim()) {
+                Ok(_) => terminal.say("Ending the services.")?,
+                Err(e) => terminal.say(&format!("  {e:#}"))?,
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Asks for what opens the keys.
 pub(super) fn unlock(terminal: &mut Terminal<'_>, talk: &Talk) -> anyhow::Result<()> {
     let prompt = "The appliance is locked. Passphrase, or the word shares [unlock]";

@@ -38,6 +38,7 @@ pub(crate) fn run(talk: &Talk) -> anyhow::Result<()> {
             Some("set-up") => dialogue::set_up(&mut terminal, talk)?,
             Some("confirm") => dialogue::confirm(&mut terminal, talk, &phase)?,
             Some("sealed") => dialogue::unlock(&mut terminal, talk)?,
+            Some("error-state") => dialogue::error_state(&mut terminal, talk, &phase)?,
             _ => commands::sign_in_and_run(&mut terminal, talk)?,
         }
     }

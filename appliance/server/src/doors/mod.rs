@@ -2,5 +2,6 @@
 
 pub mod control;
 pub mod kmip;
+pub(crate) mod status;
 pub(crate) mod threshold;
 pub mod web;

@@ -74,7 +74,7 @@ pub(crate) fn open(layout: &Layout, console: Option<u32>) -> io::Result<mpsc::Re
 
 /// Binds a socket that its owner may use, and where there is a console also the group of its
 /// folder.
-pub(super) fn bind(path: &Path, for_group: bool) -> io::Result<UnixListener> {
+pub(crate) fn bind(path: &Path, for_group: bool) -> io::Result<UnixListener> {
     // The node's folder is locked by this process, so a socket found here is left from a crash.
     if path.exists() {
         std::fs::remove_file(path)?;

@@ -32,10 +32,12 @@ pub(super) enum Command {
         strongroom dev --dir ./strongroom-dev --nodes 3 --only 2\n\n\
         One node prints one line when it serves:\n  \
         READY kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 ssh=127.0.0.1:2222 \
-        dir=./strongroom-dev\n\
+        status=https://127.0.0.1:9081 dir=./strongroom-dev\n\
         A cluster prints one for each node, which is a process of its own:\n  \
         READY node=1 kmip=127.0.0.1:5696 web=https://127.0.0.1:9443 ssh=127.0.0.1:2222 \
-        dir=./strongroom-dev/1 pid=4711"
+        status=https://127.0.0.1:9081 dir=./strongroom-dev/1 pid=4711\n\
+        A node whose self-tests fail opens nothing for clients and prints instead:\n  \
+        ERROR-STATE status=https://127.0.0.1:9081 dir=./strongroom-dev"
     )]
     Dev(Dev),
     /// Check an export bundle offline, with nothing but its files.
@@ -93,6 +95,9 @@ pub(super) struct Dev {
     /// SSH port; 0 takes a free one. Node K of a cluster has this port and K - 1 more.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub(super) ssh_port: u16,
+    /// Status port; 0 takes a free one. Node K of a cluster has this port and K - 1 more.
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(super) status_port: u16,
     /// Field of a client certificate that names the user.
     #[arg(long, value_enum, default_value = "cn")]
     pub(super) user_field: UserField,
@@ -226,6 +231,12 @@ pub(crate) enum NodeCommand {
     /// The state that follows from the cluster log.
     #[command(subcommand)]
     State(StateCommand),
+    /// Approved-algorithms mode: what holds, and switching it after its consequences were shown.
+    #[command(subcommand)]
+    Fips(Fips),
+    /// The self-tests of the primitives.
+    #[command(subcommand)]
+    Selftest(Selftest),
     /// Write both logs as a signed bundle that anybody can verify.
     #[command(
         after_help = "Examples:\n  strongroom --dir ./strongroom-dev export --out ./bundle\n  \
@@ -235,6 +246,45 @@ pub(crate) enum NodeCommand {
         /// Where to; must not exist. A name that ends in .tar makes one archive.
         #[arg(long, value_name = "BUNDLE")]
         out: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Approved-algorithms mode.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Fips {
+    /// Show mode, parts and self-tests.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Allow approved algorithms only, on all nodes: shows what that does, and how to confirm it.
+    #[command(after_help = "Example:\n  strongroom fips compliant\n  \
+        strongroom fips compliant --confirm 0f1e2d3c4b5a6978")]
+    Compliant(Confirmation),
+    /// Allow all algorithms again: shows what that does, and how to confirm it.
+    Off(Confirmation),
+}
+
+/// How a plan is confirmed.
+#[derive(Debug, Args)]
+pub(crate) struct Confirmation {
+    /// The word that the plan gives; without it the plan is shown and nothing is done.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) confirm: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The self-tests.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Selftest {
+    /// Run all of them now. A node in which one fails stops serving.
+    Run {
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -63,11 +63,15 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
     let at = |port| SocketAddr::from((options.address, port));
     let users = USERS.map(|name| Name::parse(name).expect("letters and digits are a name"));
     let is_new = !layout.ca_certificate().exists();
+    if crate::selftest::has_failed() {
+        return stay_in_error_state(options, &layout, at(options.status_port)).await;
+    }
     let credential = credential(options, &layout)?;
     let settings = Settings {
         layout: layout.clone(),
         kmip: at(options.kmip_port),
         web: at(options.web_port),
+        status: at(options.status_port),
         peer: at(options.peer_port),
         user_field: options.user_field,
         first_users: users.into(),
@@ -98,15 +102,14 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
     let shown = |address: Option<String>| address.unwrap_or_else(|| "-".to_owned());
     let kmip = shown(node.doors.map(|doors| doors.kmip.to_string()));
     let web = shown(node.doors.map(|doors| format!("https://{}", doors.web)));
+    let status = shown(node.status.map(|status| format!("https://{status}")));
+    let ports = format!("kmip={kmip} web={web} ssh={ssh} status={status}");
     let mut out = std::io::stdout();
     match options.ordinal {
-        None => writeln!(out, "READY kmip={kmip} web={web} ssh={ssh} dir={dir}")?,
+        None => writeln!(out, "READY {ports} dir={dir}")?,
         Some(n) => {
             let pid = std::process::id();
-            writeln!(
-                out,
-                "READY node={n} kmip={kmip} web={web} ssh={ssh} dir={dir} pid={pid}"
-            )?;
+            writeln!(out, "READY node={n} {ports} dir={dir} pid={pid}")?;
         }
     }
     out.flush()?;
@@ -115,6 +118,19 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
         () = node.must_begin_anew() => return begin_anew(options, &node, ssh.port()),
     }
     node.stop().await
+}
+
+/// Says what failed, until it is told to end.
+async fn stay_in_error_state(options: &Dev, layout: &Layout, at: SocketAddr) -> anyhow::Result<()> {
+    layout.make()?;
+    let _lock = crate::node::lock(layout)?;
+    crate::error_state::open_socket(layout)?;
+    let status = crate::error_state::open_status(at).await?;
+    eprintln!("strongroom: {}", crate::error_state::says());
+    let (mut out, dir) = (std::io::stdout(), options.dir.display());
+    writeln!(out, "ERROR-STATE status=https://{status} dir={dir}")?;
+    out.flush()?;
+    await_signal().await
 }
 
 /// Opens the SSH door, which asks the node over its socket as the one of an appliance does.
@@ -151,6 +167,8 @@ fn begin_anew(options: &Dev, node: &Node, ssh: u16) -> anyhow::Result<()> {
     again.arg("--kmip-port").arg(kmip.to_string());
     again.arg("--web-port").arg(web.to_string());
     again.arg("--ssh-port").arg(ssh.to_string());
+    let status = node.status.map_or(0, |status| status.port());
+    again.arg("--status-port").arg(status.to_string());
     again.args(options.carried_on());
     // Only a failure comes back.
     Err(again.exec()).context("starting anew")

@@ -31,7 +31,7 @@ pub(super) async fn make(node: &Node, layout: &Layout) -> anyhow::Result<()> {
     write_file(&file, format!("{}\n", *password).as_bytes(), 0o600)
         .with_context(|| format!("writing {}", file.display()))?;
     let password = Secret::copy_of(password.as_bytes());
-    let approved = machine.state().cluster_setting("approved") == Some("yes");
+    let approved = machine.state().wants_approved();
     let (vault, of) = (node.engine.vault().clone(), name.clone());
     let made = tokio::task::spawn_blocking(move || {
         administrators::set_password(&vault, &of, None, &password, approved, 0)

@@ -47,6 +47,7 @@ pub(super) fn node_options(options: &Dev, node: u16) -> Dev {
         kmip_port: port(options.kmip_port),
         web_port: port(options.web_port),
         ssh_port: port(options.ssh_port),
+        status_port: port(options.status_port),
         peer_port: port(options.peer_port),
         address: options.address,
         user_field: options.user_field,
@@ -148,6 +149,9 @@ impl<'a> Fleet<'a> {
             .arg(options.kmip_port.to_string());
         command.arg("--web-port").arg(options.web_port.to_string());
         command.arg("--ssh-port").arg(options.ssh_port.to_string());
+        command
+            .arg("--status-port")
+            .arg(options.status_port.to_string());
         command
             .arg("--peer-port")
             .arg(options.peer_port.to_string());

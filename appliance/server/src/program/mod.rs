@@ -11,7 +11,7 @@ mod serve;
 mod verify;
 
 use crate::session::talk::Talk;
-use crate::{console, ssh};
+use crate::{console, selftest, ssh};
 pub(crate) use args::NodeCommand;
 use args::{Arguments, ClusterCommand, Command};
 use clap::Parser;
@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
         Command::Ssh(places) => run_ssh(places),
         Command::HsmWorker => run_hsm_worker(),
         Command::Node(NodeCommand::Cluster(command @ ClusterCommand::Join { .. })) => {
-            join::run(&arguments.dir, command)
+            selftest::must_have_passed().and_then(|()| join::run(&arguments.dir, command))
         }
         Command::Node(NodeCommand::Cluster(ClusterCommand::Rejoin)) => {
             recover::rejoin(&arguments.dir)

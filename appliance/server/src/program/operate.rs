@@ -4,9 +4,10 @@ pub(crate) use super::args::Client as ClientCommand;
 pub(crate) use super::args::KEYS_SHOWN;
 pub(crate) use super::args::Log as LogCommand;
 pub(crate) use super::args::Transfer as TransferCommand;
-use super::args::{Client, ClusterCommand, Described, Epoch, Key, Log, NodeCommand, Slot};
-use super::args::{StateCommand, Transfer};
-use crate::doors::control::{ClusterRequest, Draft, Line, Request, TransferRequest};
+use super::args::{Client, ClusterCommand, Confirmation, Described, Epoch, Fips, Key, Log};
+use super::args::{NodeCommand, Selftest, Slot, StateCommand, Transfer};
+use crate::doors::control::TransferRequest;
+use crate::doors::control::{ClusterRequest, Draft, FipsRequest, Line, Request};
 use crate::layout::Layout;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -33,6 +34,8 @@ pub(crate) enum Show {
     Table(&'static [&'static str]),
     /// The result, a field a line.
     Fields,
+    /// The result: some parts of it as tables, after the rest.
+    Parts(&'static [(&'static str, &'static [&'static str])]),
     /// The members of the cluster as a table, and how the cluster stands.
     Members,
 }
@@ -192,7 +195,58 @@ pub(crate) fn request(
             (Request::Export { out }, either(json, Show::Fields))
         }
         NodeCommand::Slot(command) => slot_request(command, secret)?,
+        NodeCommand::Fips(command) => fips_request(command),
+        NodeCommand::Selftest(Selftest::Run { json }) => {
+            (Request::SelfTest, either(json, Show::Parts(TEST_PARTS)))
+        }
     })
+}
+
+/// Columns of the tables of self-tests and parts.
+const TEST_COLUMNS: &[&str] = &["name", "result", "time", "kind", "source", "fault"];
+const TEST_PARTS: &[(&str, &[&str])] = &[("tests", TEST_COLUMNS)];
+const FIPS_PARTS: &[(&str, &[&str])] = &[
+    ("parts", &["name", "standing", "why"]),
+    ("tests", TEST_COLUMNS),
+    (
+        "conditional",
+        &["name", "result", "time", "passed", "failed"],
+    ),
+];
+const PLAN_PARTS: &[(&str, &[&str])] = &[
+    (
+        "sessions",
+        &["user", "from", "tls", "may_come_back_as_it_is"],
+    ),
+    ("objects", &["uid", "algorithm", "owner", "name"]),
+    ("also", &[]),
+];
+
+/// What `fips status` asks, and how it is shown.
+pub(crate) fn fips_status(json: bool) -> (Request, Show) {
+    let show = match json {
+        true => Show::Json,
+        false => Show::Parts(FIPS_PARTS),
+    };
+    (Request::Fips(FipsRequest::Status), show)
+}
+
+fn fips_request(command: Fips) -> (Request, Show) {
+    let (on, confirmation) = match command {
+        Fips::Status { json } => return fips_status(json),
+        Fips::Compliant(confirmation) => (true, confirmation),
+        Fips::Off(confirmation) => (false, confirmation),
+    };
+    let Confirmation { confirm, json } = confirmation;
+    let (request, parts) = match confirm {
+        Some(plan) => (FipsRequest::Switch { on, plan }, FIPS_PARTS),
+        None => (FipsRequest::Plan { on }, PLAN_PARTS),
+    };
+    let show = match json {
+        true => Show::Json,
+        false => Show::Parts(parts),
+    };
+    (Request::Fips(request), show)
 }
 
 fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {
@@ -374,7 +428,11 @@ pub(crate) fn print(
                 Show::Json => writeln!(out, "{item}")?,
                 Show::Records => writeln!(out, "{}", record_line(&item))?,
                 Show::Steps => writeln!(out, "{}", cell(&item["step"]))?,
-                Show::Table(_) | Show::Fields | Show::Members | Show::Transfers => rows.push(item),
+                Show::Table(_)
+                | Show::Fields
+                | Show::Parts(_)
+                | Show::Members
+                | Show::Transfers => rows.push(item),
             },
             Line::Progress(text) => {
                 progress.show(out, &text)?;
@@ -403,6 +461,7 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
         Show::Json => writeln!(out, "{done}")?,
         Show::Records | Show::Steps => {}
         Show::Fields => fields(out, done, 0)?,
+        Show::Parts(parts) => in_parts(out, done, parts)?,
         Show::Members => {
             let mut done = done.clone();
             let members = done.get_mut("members").map(Value::take);
@@ -441,6 +500,31 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
             {
                 writeln!(out, "({shown} of {total}; --limit shows more)")?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// A line for each field, then the parts that are lists, each under its name.
+fn in_parts(out: &mut impl Write, done: &Value, parts: &[(&str, &[&str])]) -> std::io::Result<()> {
+    for (key, value) in done.as_object().into_iter().flatten() {
+        if parts.iter().all(|(part, _)| part != key) {
+            writeln!(out, "{}: {}", key.replace('_', " "), cell(value))?;
+        }
+    }
+    for (part, columns) in parts {
+        let rows = done.get(*part).and_then(Value::as_array);
+        let rows = rows.map_or(&[][..], Vec::as_slice);
+        if rows.is_empty() {
+            continue;
+        }
+        writeln!(out, "\n{}:", part.replace('_', " "))?;
+        if columns.is_empty() {
+            for row in rows {
+                writeln!(out, "  {}", cell(row))?;
+            }
+        } else {
+            table(out, columns, rows)?;
         }
     }
     Ok(())

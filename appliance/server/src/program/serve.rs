@@ -10,6 +10,7 @@ use crate::node::{Node, Settings};
 use crate::operator_clock;
 use crate::place_in_network::{Listen, PlaceInNetwork};
 use crate::setup::{self, Answers, Made};
+use crate::{error_state, selftest};
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -63,6 +64,9 @@ impl<'a> Appliance<'a> {
     }
 
     async fn run(&self) -> anyhow::Result<()> {
+        if selftest::has_failed() {
+            return self.stay_in_error_state().await;
+        }
         setup::abandon_unfinished(&self.layout)?;
         let mut requests = threshold::open(&self.layout, self.options.console_uid)
             .with_context(|| format!("opening {}", self.layout.threshold_socket().display()))?;
@@ -86,7 +90,39 @@ impl<'a> Appliance<'a> {
             () = say_serving(&mut requests) => {}
             () = self.follow_settings(&node) => {}
         }
+        if selftest::has_failed() {
+            // What would be written now is written with primitives that failed.
+            return Ok(());
+        }
         node.stop().await
+    }
+
+    /// Says what failed, until it is told to end.
+    async fn stay_in_error_state(&self) -> anyhow::Result<()> {
+        let mut requests = threshold::open(&self.layout, self.options.console_uid)?;
+        let copy = self.place.read().unwrap_or_default();
+        if !copy.is_empty() {
+            self.place.publish(&|id| of(&copy, id))?;
+        }
+        let address = of(&copy, domain::setting::STATUS_LISTEN).parse()?;
+        match error_state::open_status(address).await {
+            Ok(address) => tracing::error!("error state; status at {address}"),
+            Err(e) => tracing::error!("error state; {e:#}"),
+        }
+        error_state::open_socket(&self.layout)?;
+        let answer_all = async {
+            while let Some((early, answer)) = requests.recv().await {
+                let failed = selftest::power_up().failed();
+                drop(answer.send(match early {
+                    Early::Phase => Ok(json!({ "phase": "error-state", "failed": failed })),
+                    _ => Err(error_state::says()),
+                }));
+            }
+        };
+        tokio::select! {
+            stopped = super::dev::await_signal() => stopped,
+            () = answer_all => Ok(()),
+        }
     }
 
     async fn come_up(
@@ -116,6 +152,7 @@ impl<'a> Appliance<'a> {
             layout: self.layout.clone(),
             kmip: listen.kmip,
             web: listen.web,
+            status: listen.status,
             peer: listen.peer,
             user_field: self.options.user_field,
             first_users: Vec::new(),

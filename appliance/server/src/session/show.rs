@@ -47,6 +47,9 @@ pub(super) enum Show {
     },
     /// What opens the vault at start.
     Slots(AsJson),
+    /// Approved-algorithms mode and self-tests.
+    #[command(subcommand)]
+    Fips(ShowFips),
     /// The administrators and what they may do.
     Admins(AsJson),
     /// Boot, processes and their confinement, ports that listen, self-test, as the kernel tells.
@@ -58,6 +61,12 @@ pub(super) struct AsJson {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ShowFips {
+    /// Mode, parts and self-tests.
+    Status(AsJson),
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +138,10 @@ pub(super) fn carry_out(
                 true => terminal.say(&status.to_string())?,
                 false => health::show(&mut terminal.pager(), status)?,
             });
+        }
+        Show::Fips(ShowFips::Status(AsJson { json })) => {
+            let (request, shown) = operate::fips_status(json);
+            return tell(terminal, talk, &with(token, request), &shown);
         }
         Show::Log(log) => return node_command(terminal, talk, token, log.command()),
         Show::Status(json) => (Request::Status { digest: false }, json, Shown::Fields),

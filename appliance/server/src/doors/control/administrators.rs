@@ -151,7 +151,7 @@ impl ControlDoor {
     async fn seal(&self, name: &Name, password: String) -> Result<Hash, String> {
         let (policy, approved, committed) = {
             let state = self.engine.machine().state();
-            let approved = state.cluster_setting("approved") == Some("yes");
+            let approved = state.wants_approved();
             let known = state.administrator(name).and_then(|known| known.password);
             (Policy::of_cluster(&state), approved, known)
         };

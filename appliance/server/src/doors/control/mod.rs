@@ -8,6 +8,7 @@ mod certificates;
 mod clients;
 mod cluster;
 mod desk;
+mod fips;
 mod integrity;
 mod keys;
 mod logs;
@@ -32,6 +33,7 @@ pub(crate) use speakers::Speakers;
 pub use transfer::{Draft, TransferRequest};
 
 use super::threshold;
+use crate::approved;
 use crate::engine::Engine;
 use crate::founding;
 use crate::jobs::cosign::Cosigner;
@@ -42,7 +44,7 @@ use crate::node::Doors;
 use crate::notary::Notary;
 use crate::sign_in::{SignIn, settled};
 use crate::transfer::courier::Courier;
-use crate::{metrics, render};
+use crate::{metrics, render, selftest};
 use administrators::PasswordChange;
 use domain::{Actor, Ask, Door, GroupRole, Membership, Name, State, codec};
 use serde::{Deserialize, Serialize};
@@ -50,7 +52,7 @@ use serde_json::{Value, json};
 use sessions::{Person, Sessions};
 use speakers::Speaks;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,6 +181,27 @@ pub enum Request {
     Certificates {
         clients: bool,
     },
+    /// Approved-algorithms mode.
+    Fips(FipsRequest),
+    /// Run the self-tests now.
+    SelfTest,
+}
+
+/// What can be asked about approved-algorithms mode.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "fips", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each variant is a command of the program")]
+pub enum FipsRequest {
+    Status,
+    /// What a switch would do.
+    Plan {
+        on: bool,
+    },
+    /// The switch, by the word of its plan.
+    Switch {
+        on: bool,
+        plan: String,
+    },
 }
 
 impl std::fmt::Debug for Request {
@@ -212,6 +235,8 @@ pub(crate) struct Control {
     pub(crate) doors: Option<Doors>,
     /// The job that sends closed logs.
     pub(crate) courier: Arc<Courier>,
+    /// Address of the status port.
+    pub(crate) status: Option<SocketAddr>,
     /// The way in for administrators.
     pub(crate) sign_in: Arc<SignIn>,
     /// The users that the console and SSH run as, where there are such.
@@ -395,6 +420,13 @@ impl ControlDoor {
             Request::Transfer(request) => self.transfer(actor, request, lines).await,
             Request::RunningConfig => Ok(self.running_config()),
             Request::ClientBundle { name } => self.client_bundle(actor, &name).await,
+            Request::SelfTest => selftest::run_for(&self.engine, actor).await,
+            Request::Fips(FipsRequest::Status) => Ok(self.fips_status()),
+            Request::Fips(FipsRequest::Plan { on }) => self.fips_plan(on).await,
+            Request::Fips(FipsRequest::Switch { on, plan }) => {
+                approved::switch(&self.engine, actor, on, &plan).await?;
+                Ok(self.fips_status())
+            }
             Request::Status { digest } => self.status(digest).await,
             Request::Cluster(request) => self.cluster(actor, request).await,
             Request::LogShow { view, last, follow } => {
@@ -476,6 +508,7 @@ impl ControlDoor {
             "time": render::moment(self.engine.now()),
             "kmip": self.doors.map(|doors| doors.kmip.to_string()),
             "web": self.doors.map(|doors| format!("https://{}", doors.web)),
+            "status": self.status.map(|status| format!("https://{status}")),
             "serving": health.serving,
             "writing": health.writing,
             "faults": health.faults,
@@ -513,7 +546,8 @@ impl ControlDoor {
                     slots.stale.iter().map(|slot| slot.0).collect::<Vec<_>>(),
                 "copies_differ": slots.unsettled,
             },
-            "algorithms": standing(self.engine.vault().approved()),
+            "algorithms": approved::claimed(self.engine.vault().approved()),
+            "approved_mode": approved::json(&self.engine).get("mode"),
             "search_indexes": { "reflected": self.engine.projections().reflected() },
             "disk": { "free_bytes": free, "kept_for_administration_bytes": kept },
         })
@@ -676,15 +710,6 @@ impl ControlDoor {
         )
         .await?;
         Ok(json!({ "id": id.0, "left_behind": left.map(|e| e.to_string()) }))
-    }
-}
-
-fn standing(standing: vault::provider::Standing) -> &'static str {
-    use vault::provider::Standing;
-    match standing {
-        Standing::NotApproved => "not all approved",
-        Standing::ApprovedAlgorithm => "approved, outside a validated module",
-        Standing::ApprovedModule => "approved, by the validated module source",
     }
 }
 

@@ -1,7 +1,7 @@
 //! What each request needs before anything is read or made for it. What is one ask and nothing else
 //! has no row: the ask is judged by itself.
 
-use super::{ClusterRequest, ControlDoor, Request, SettingRequest};
+use super::{ClusterRequest, ControlDoor, FipsRequest, Request, SettingRequest};
 use crate::sign_in::settled;
 use domain::{Actor, Right};
 
@@ -16,16 +16,20 @@ impl Request {
             | Self::SshHostKey
             | Self::As { .. }
             | Self::Password { .. } => return None,
-            Self::ClientRevoke { .. } | Self::Setting(SettingRequest::Change { .. }) => {
-                return None;
-            }
+            Self::ClientRevoke { .. }
+            | Self::Setting(SettingRequest::Change { .. })
+            | Self::Fips(FipsRequest::Switch { .. }) => return None,
             Self::Cluster(request) => return request.right(),
             Self::Admin(request) => request.right(actor),
             Self::Transfer(request) => request.right(),
             Self::Status { .. }
             | Self::StateDigest { .. }
             | Self::Setting(SettingRequest::List | SettingRequest::Network)
-            | Self::RunningConfig => Right::SeeStatus,
+            | Self::RunningConfig
+            | Self::Fips(FipsRequest::Status) => Right::SeeStatus,
+            // It lists keys and who is connected.
+            Self::Fips(FipsRequest::Plan { .. }) => Right::ChangeSeals,
+            Self::SelfTest => Right::RunSelfTests,
             Self::LogShow { .. } => Right::SeeLogs,
             Self::ClientAdd { .. } => Right::AddClient,
             Self::ClientList => Right::SeeUsers,

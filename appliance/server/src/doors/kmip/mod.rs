@@ -14,8 +14,10 @@ mod waiting_room;
 
 use crate::counters::{Counters, Open};
 use crate::engine::Engine;
+use crate::open_sessions::Session;
+use crate::selftest;
+use crate::tls::Offer;
 use domain::{Access, Actor, Fingerprint, Name};
-use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use waiting_room::{Ticket, WaitingRoom};
 
@@ -59,7 +60,7 @@ pub enum UserField {
 /// The door, ready to open.
 pub struct KmipDoor {
     engine: Arc<Engine>,
-    tls: TlsAcceptor,
+    tls: Offer,
     user_field: UserField,
     rejects: Mutex<BTreeMap<(String, String), u32>>,
     stop: watch::Receiver<bool>,
@@ -75,13 +76,12 @@ impl std::fmt::Debug for KmipDoor {
 
 impl KmipDoor {
     /// Prepares the door; `stop` turning true closes it and ends its sessions.
-    pub fn new(
+    pub(crate) fn new(
         engine: Arc<Engine>,
-        tls: Arc<ServerConfig>,
+        tls: Offer,
         user_field: UserField,
         stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        let tls = TlsAcceptor::from(tls);
         Arc::new(Self {
             engine,
             tls,
@@ -101,6 +101,7 @@ impl KmipDoor {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
+                () = selftest::failed_while_running() => return,
             };
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
@@ -129,6 +130,9 @@ impl KmipDoor {
     /// Handshake, then the session.
     async fn welcome(&self, stream: TcpStream, peer: SocketAddr, waits: (Ticket, Arc<Notify>)) {
         let (ticket, evicted) = waits;
+        // From before the handshake on: what it agrees on is of the mode of this moment.
+        let switched = self.tls.switched();
+        tokio::pin!(switched);
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.handshake(stream));
         let handshake = tokio::select! {
             handshake = handshake => handshake,
@@ -136,6 +140,7 @@ impl KmipDoor {
                 self.count_reject(peer, "gave way to a newer connection").await;
                 return;
             }
+            () = &mut switched => return,
         };
         drop(ticket);
         let stream = match handshake {
@@ -149,8 +154,11 @@ impl KmipDoor {
                 let counters = self.engine.counters();
                 Counters::add(&counters.sessions);
                 let _open = Open::count(&counters.open);
+                let _listed = self.engine.sessions().enter(session(&actor, &stream));
                 tokio::select! {
                     () = session::serve(&self.engine, &actor, stream) => {}
+                    () = &mut switched => {}
+                    () = selftest::failed_while_running() => {}
                     _ = stop.wait_for(|stop| *stop) => {}
                 }
             }
@@ -216,6 +224,23 @@ impl KmipDoor {
                 return;
             }
         }
+    }
+}
+
+/// What a session is, for whoever asks which there are.
+fn session(actor: &Actor, stream: &TlsStream<TcpStream>) -> Session {
+    let (user, source) = match actor {
+        Actor::User { name, source, .. } => (name.to_string(), source.clone()),
+        _ => (String::new(), String::new()),
+    };
+    let tls = stream.get_ref().1;
+    let suite = tls.negotiated_cipher_suite();
+    let group = tls.negotiated_key_exchange_group();
+    Session {
+        user,
+        source,
+        suite: suite.map_or_else(String::new, |suite| format!("{:?}", suite.suite())),
+        group: group.map_or_else(String::new, |group| format!("{:?}", group.name())),
     }
 }
 

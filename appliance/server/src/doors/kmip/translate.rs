@@ -148,7 +148,7 @@ fn reason(denial: &Denial, version: ProtocolVersion) -> ResultReason {
         Denial::InvalidField { .. } => ResultReason::INVALID_FIELD,
         Denial::Sensitive => ResultReason::SENSITIVE,
         Denial::NotExtractable => ResultReason::NOT_EXTRACTABLE,
-        Denial::NotQuantumSafe => ResultReason::INVALID_FIELD,
+        Denial::NotQuantumSafe | Denial::NotApproved { .. } => ResultReason::INVALID_FIELD,
         Denial::LimitReached { .. } => ResultReason::SERVER_LIMIT_EXCEEDED,
         Denial::StaleEpoch { .. }
         | Denial::OutOfOrder { .. }

@@ -23,12 +23,12 @@ mod visit;
 
 use crate::doors::control::ControlDoor;
 use crate::engine::Engine;
+use crate::tls::Offer;
 use exports::Exports;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -36,7 +36,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
 /// Connections at once: people and monitoring need few, and they must not take room from KMIP.
 const CONNECTIONS_MAX: usize = 128;
@@ -61,7 +60,7 @@ pub(crate) struct WebDoor {
     engine: Arc<Engine>,
     desk: Arc<ControlDoor>,
     exports: Exports,
-    tls: TlsAcceptor,
+    tls: Offer,
     stop: watch::Receiver<bool>,
     /// Open connections by address.
     guests: Mutex<BTreeMap<IpAddr, usize>>,
@@ -96,7 +95,7 @@ impl WebDoor {
     pub(crate) fn new(
         engine: Arc<Engine>,
         desk: Arc<ControlDoor>,
-        tls: Arc<ServerConfig>,
+        tls: Offer,
         stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let exports = Exports::new(&desk);
@@ -104,7 +103,7 @@ impl WebDoor {
             engine,
             desk,
             exports,
-            tls: TlsAcceptor::from(tls),
+            tls,
             stop,
             guests: Mutex::new(BTreeMap::new()),
         })
@@ -137,6 +136,7 @@ impl WebDoor {
                 tokio::select! {
                     // Who hangs up early is nothing to report.
                     served = served => drop(served),
+                    () = door.tls.switched() => {}
                     _ = stop.wait_for(|stop| *stop) => {}
                 }
                 drop((permit, place));
