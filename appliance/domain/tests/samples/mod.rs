@@ -735,8 +735,8 @@ pub(crate) fn asks() -> Vec<Ask> {
     asks.extend(cluster_asks());
     asks.extend(appliance_asks());
     asks.extend(administrator_asks());
-    asks.push(aes256_for("bob", &[]));
     asks.extend(transfer_asks());
+    asks.push(aes256_for("bob", &[]));
     asks
 }
 
