@@ -89,11 +89,11 @@ reset-password: high-access
 set-ssh-keys: -
 set-permissions: high-access
 remove-administrator: high-access
-create-for: keys
 rotate-log: logging
 put-destination: logging
 remove-destination: logging
 record-transfer: logging
+create-for: keys
 ";
 
 #[test]

@@ -125,6 +125,7 @@ fn may_say_nothing(ask: &Ask) -> bool {
             | Ask::PutAdministrator { .. }
             | Ask::SetSshKeys { .. }
             | Ask::SetPermissions { .. }
+            | Ask::PutDestination { .. }
     )
 }
 
