@@ -25,8 +25,8 @@ image_packages=(binutils cpio cryptsetup-bin dosfstools erofs-utils faketime fdi
 network_packages=(chrony dnsmasq-base iputils-ping tzdata)
 # What tests and bundles are checked with: real clients, a software HSM, stock verifiers, ss(8), and
 # the file systems of a machine that is off.
-test_packages=(e2fsprogs iproute2 openssh-client openssh-server openssl procps python3 python3-venv
-    softhsm2 tmux)
+test_packages=(age e2fsprogs iproute2 openssh-client openssh-server openssl procps python3
+    python3-venv softhsm2 tmux)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

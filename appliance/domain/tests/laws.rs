@@ -325,7 +325,7 @@ fn random_commands_reach_every_event_denial_and_state() {
     let (mut events, mut denials) = (BTreeMap::new(), BTreeSet::new());
     let mut states = BTreeSet::new();
     let (mut granted, mut refused) = (0, 0);
-    for _ in 0..300 {
+    for _ in 0..400 {
         let ((members, steps), picks) = strategy.new_tree(&mut runner).unwrap().current();
         let mut world = world_of(members);
         for step in &steps {

@@ -232,7 +232,7 @@ pub(crate) fn any_cluster_ask() -> impl Strategy<Value = Ask> {
         1 => prop::option::weighted(0.3, policy)
             .prop_map(|p| Ask::SetKeyPolicy { policy: p.unwrap_or_default() }),
         3 => any_appliance_ask(),
-        3 => any_transfer_ask(),
+        1 => any_transfer_ask(),
     ]
 }
 
@@ -606,31 +606,8 @@ fn sensible_changes(world: &World, speaker: NodeId) -> Vec<(Actor, Ask)> {
             asks.push((local(), Ask::DenyJoin { key }));
         }
     }
-    let rotate = Ask::RotateLog {
-        node: speaker,
-        log: View::System,
-        head: None,
-        cause: RotationCause::Schedule,
-    };
-    asks.push((Actor::Node(speaker), rotate));
-    for (name, standing) in state.destinations() {
-        for stream in state.streams() {
-            let node = stream.node.unwrap_or(speaker);
-            let waiting = state.waiting_for(standing, stream).next();
-            asks.extend(waiting.map(|closed| {
-                let record = Ask::RecordTransfer {
-                    node,
-                    destination: name.clone(),
-                    log: stream.log,
-                    number: closed.number,
-                    outcome: TransferOutcome::Delivered {
-                        digest: hash(1),
-                        bytes: 1,
-                    },
-                };
-                (Actor::Node(node), record)
-            }));
-        }
+    if state.records().is_multiple_of(4) {
+        asks.extend(sensible_transfers(state, speaker));
     }
     let epoch = Epoch(state.epoch().0 + 1);
     asks.push((local(), Ask::OpenEpoch { epoch, kek: None }));
@@ -655,4 +632,55 @@ fn sensible_changes(world: &World, speaker: NodeId) -> Vec<(Actor, Ask)> {
         asks.push((local(), fork));
     }
     asks
+}
+
+/// Those about closed logs and where they go.
+fn sensible_transfers(state: &State, speaker: NodeId) -> Vec<(Actor, Ask)> {
+    let rotate = Ask::RotateLog {
+        node: speaker,
+        log: View::System,
+        head: None,
+        cause: RotationCause::Schedule,
+    };
+    let put = Ask::PutDestination {
+        name: name("here"),
+        destination: destination(),
+    };
+    let mut asks = vec![(Actor::Node(speaker), rotate), (local(), put)];
+    for (name, standing) in state.destinations() {
+        let remove = Ask::RemoveDestination { name: name.clone() };
+        asks.push((local(), remove));
+        for stream in state.streams() {
+            let node = stream.node.unwrap_or(speaker);
+            let waiting = state.waiting_for(standing, stream).next();
+            asks.extend(waiting.map(|closed| {
+                let record = Ask::RecordTransfer {
+                    node,
+                    destination: name.clone(),
+                    log: stream.log,
+                    number: closed.number,
+                    outcome: TransferOutcome::Delivered {
+                        digest: hash(1),
+                        bytes: 1,
+                    },
+                };
+                (Actor::Node(node), record)
+            }));
+        }
+    }
+    asks
+}
+
+/// A destination that gets everything.
+pub(crate) fn destination() -> Destination {
+    Destination {
+        address: "192.0.2.1:22".to_string(),
+        user: "logs".to_string(),
+        directory: ".".to_string(),
+        way_in: WayIn::Key,
+        host_key: format!("SHA256:{}", "A".repeat(43)),
+        recipients: vec![],
+        logs: View::ALL.to_vec(),
+        enabled: true,
+    }
 }

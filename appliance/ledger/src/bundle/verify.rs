@@ -45,8 +45,8 @@ pub struct VerifyOptions<'a> {
     pub trusted: Option<String>,
     /// Renders records, to compare with what the lines show.
     pub render: Option<&'a RenderNamed<'a>>,
-    /// Checks what only the caller can, such as rules about lifecycles. It sees the records of whole
-    /// logs; a closed log has not all that such rules need.
+    /// Checks what only the caller can, such as rules about lifecycles. It sees the records of
+    /// whole logs; a closed log has not all that such rules need.
     pub inspect: Option<&'a mut Inspect<'a>>,
     /// How many must have cosigned each checkpoint.
     pub cosigners_min: usize,

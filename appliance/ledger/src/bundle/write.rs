@@ -70,6 +70,16 @@ pub struct BundleSource<'a> {
     pub unix_seconds: i64,
 }
 
+impl ViewRange<'_> {
+    fn statement(&self) -> ViewStatement {
+        ViewStatement {
+            name: self.view.to_owned(),
+            from: self.before.size(),
+            previous: self.before.root(),
+        }
+    }
+}
+
 impl std::fmt::Debug for ViewRange<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ViewRange({} from {})", self.view, self.before.size())
@@ -231,11 +241,7 @@ pub fn write_bundle(
             origin,
             size,
             root,
-            view: log.part.as_ref().map(|part| ViewStatement {
-                name: part.view.to_owned(),
-                from: part.before.size(),
-                previous: part.before.root(),
-            }),
+            view: log.part.as_ref().map(ViewRange::statement),
         });
     }
     let is_closed = source.logs.iter().any(|log| log.part.is_some());

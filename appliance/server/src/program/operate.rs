@@ -26,6 +26,8 @@ pub(crate) enum Show {
     Records,
     /// What was done, step by step.
     Steps,
+    /// Transfer destinations and closed logs as tables, and the keys that go with them.
+    Transfers,
     /// Items as a table with these columns.
     Table(&'static [&'static str]),
     /// The result, a field a line.
@@ -46,6 +48,24 @@ const MEMBER_COLUMNS: [&str; 10] = [
     "replicated_to",
     "agrees_to",
     "connected",
+];
+
+/// The tables of the transfer destinations and of what was closed last.
+const TRANSFER_TABLES: [(&str, &[&str]); 2] = [
+    (
+        "destinations",
+        &[
+            "name",
+            "to",
+            "directory",
+            "logs",
+            "on",
+            "waiting",
+            "oldest_since",
+            "problem",
+        ],
+    ),
+    ("logs", &["log", "number", "records", "closed", "waiting"]),
 ];
 
 fn send(dir: &Path, request: &Request) -> anyhow::Result<UnixStream> {
@@ -238,7 +258,7 @@ fn transfer_request(
 ) -> anyhow::Result<(Request, Show)> {
     let (request, show) = match command {
         Transfer::Show { json } => {
-            let show = if json { Show::Json } else { Show::Fields };
+            let show = if json { Show::Json } else { Show::Transfers };
             (TransferRequest::Show, show)
         }
         Transfer::Put {
@@ -352,7 +372,7 @@ pub(crate) fn print(
                 Show::Json => writeln!(out, "{item}")?,
                 Show::Records => writeln!(out, "{}", record_line(&item))?,
                 Show::Steps => writeln!(out, "{}", cell(&item["step"]))?,
-                Show::Table(_) | Show::Fields | Show::Members => rows.push(item),
+                Show::Table(_) | Show::Fields | Show::Members | Show::Transfers => rows.push(item),
             },
             Line::Progress(text) => {
                 progress.show(out, &text)?;
@@ -393,6 +413,21 @@ fn finish(out: &mut impl Write, done: &Value, rows: Vec<Value>, show: &Show) -> 
             writeln!(out)?;
             if let Some(map) = done.as_object_mut() {
                 map.retain(|key, value| key != "members" && !value.is_null());
+            }
+            fields(out, &done, 0)?;
+        }
+        Show::Transfers => {
+            for (part, columns) in TRANSFER_TABLES {
+                table(
+                    out,
+                    columns,
+                    done[part].as_array().map_or(&[], Vec::as_slice),
+                )?;
+                writeln!(out)?;
+            }
+            let mut done = done.clone();
+            if let Some(map) = done.as_object_mut() {
+                map.retain(|_, value| value.is_string());
             }
             fields(out, &done, 0)?;
         }

@@ -2,6 +2,7 @@
 //! job has nothing to remember. One connection at a time to each destination; after a failure the
 //! next try waits, and longer each time.
 
+use super::age;
 use super::alarm;
 use super::credential;
 use super::deliver::Line;
@@ -10,8 +11,9 @@ use super::shelf::{Shelf, file_name, sender};
 use super::source::Sent;
 use crate::engine::Engine;
 use crate::notary::Notary;
+use domain::TransferOutcome;
 use domain::state::{ClosedLog, Standing};
-use domain::{Actor, Ask, Destination, Name, State, Stream, TRANSFER_FORMAT, TransferOutcome};
+use domain::{Actor, Ask, Destination, Name, State, Stream, TRANSFER_FORMAT, TransferFailure};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -200,14 +202,10 @@ impl Courier {
             return Ok(());
         };
         let at_first = |fault| (*first, closed.number, fault);
-        if !to.recipients.is_empty() {
-            let why = "this program cannot encrypt to the recipients of this destination";
-            return Err(at_first(local(why)));
-        }
         let credential = credential::of(self.engine.vault(), name, &to.way_in).map_err(at_first)?;
         let mut line = Line::open(to, &credential).await.map_err(at_first)?;
         for (stream, closed) in waiting {
-            let sent = self.send(&mut line, *stream, closed).await;
+            let sent = self.send(&mut line, (name, to), *stream, closed).await;
             let sent = sent.map_err(|fault| (*stream, closed.number, fault))?;
             let outcome = TransferOutcome::Delivered {
                 digest: sent.digest,
@@ -224,13 +222,34 @@ impl Courier {
     async fn send(
         &self,
         line: &mut Line<'_>,
+        (destination, to): (&Name, &Destination),
         stream: Stream,
         closed: &ClosedLog,
     ) -> Result<Sent, Fault> {
         let path = self.make(stream, *closed).await?;
         let name = file_name(&self.engine.machine().state(), stream, closed.number);
-        let sent = Sent::of(&path, &name).await?;
+        if to.recipients.is_empty() {
+            let sent = Sent::of(&path, &name).await?;
+            line.deliver(&sent).await?;
+            return Ok(sent);
+        }
+        let approved = {
+            let state = self.engine.machine().state();
+            state.cluster_setting("approved") == Some("yes")
+        };
+        if approved {
+            let why = "age is not among the approved algorithms; take away the recipients";
+            return Err(Fault::new(TransferFailure::NotApproved, why));
+        }
+        let folder = self.shelf.encrypted(destination);
+        let (recipients, into) = (to.recipients.clone(), folder.clone());
+        let work = move || age::encrypted(&path, &into, &recipients);
+        let path = tokio::task::spawn_blocking(work).await.map_err(local)??;
+        let sent = Sent::of(&path, &format!("{name}{}", age::ENDING)).await?;
         line.deliver(&sent).await?;
+        // Only one is under way at a time; the next one is made anew.
+        let removed = tokio::fs::remove_dir_all(&folder).await;
+        removed.map_err(|e| local(format!("{}: {e}", folder.display())))?;
         Ok(sent)
     }
 
@@ -286,7 +305,8 @@ impl Courier {
         let pruned = tokio::task::spawn_blocking(move || {
             let state = engine.machine().state();
             let mut streams = state.streams();
-            streams.try_for_each(|stream| shelf.prune(&state, stream, keep))
+            streams.try_for_each(|stream| shelf.prune(&state, stream, keep))?;
+            shelf.prune_encrypted(&state)
         });
         if let Ok(Err(e)) = pruned.await {
             tracing::warn!("removing old closed logs: {e}");

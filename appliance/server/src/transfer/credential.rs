@@ -1,5 +1,5 @@
-//! With what this node signs in at destinations: its own SSH key, or a password that was given here.
-//! Both are sealed in the vault of this node.
+//! With what this node signs in at destinations: its own SSH key, or a password that was given
+//! here. Both are sealed in the vault of this node.
 
 use super::fault::Fault;
 use super::ssh::Credential;

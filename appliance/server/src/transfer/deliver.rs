@@ -1,15 +1,23 @@
 //! One file to one destination, with a receipt: what stands there is read back and compared.
 
-use super::fault::{Fault, refused};
+use super::fault::{Fault, misbehaves, refused};
 use super::scp;
 use super::sftp::{How, Sftp};
 use super::source::{Sent, Tally};
 use super::ssh::{Connection, Credential};
 use domain::{Destination, Hash, TransferFailure};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Digits of the digest in the name of an unfinished file, so that it is only ever continued with
 /// the same bytes.
 const PARTIAL_DIGITS: usize = 16;
+
+/// Time for any file: each step of the way has its own bound besides.
+const FILE_TIME_MIN: Duration = Duration::from_secs(120);
+
+/// Slower than this, there and back, is no way for logs; what was written is not lost.
+const BYTES_PER_SECOND_MIN: u64 = 4 * 1024;
 
 /// A connection and the protocol that is spoken over it.
 pub(super) struct Line<'a> {
@@ -58,6 +66,17 @@ impl<'a> Line<'a> {
 
     /// Sends a file, unless it is there; in any case it is there afterwards, and was read back.
     pub(super) async fn deliver(&mut self, sent: &Sent) -> Result<(), Fault> {
+        let time = FILE_TIME_MIN + Duration::from_secs(sent.bytes / BYTES_PER_SECOND_MIN);
+        let delivered = timeout(time, self.deliver_at_leisure(sent)).await;
+        delivered.unwrap_or_else(|_| {
+            let seconds = time.as_secs();
+            Err(misbehaves(format!(
+                "it took longer than {seconds} s for one file"
+            )))
+        })
+    }
+
+    async fn deliver_at_leisure(&mut self, sent: &Sent) -> Result<(), Fault> {
         let path = self.path(&sent.name);
         let digits: String = sent
             .digest

@@ -8,9 +8,11 @@
 //! * [`shelf`]: the files, made and put away
 //! * [`courier`]: the job, who is sent what when
 //! * [`deliver`]: one file to one destination, with its receipt; over [`sftp`] or [`scp`]
+//! * [`age`]: encryption to the recipients of a destination
 //! * [`ssh`]: the connection, its host key and its limits
 //! * [`trial`]: a destination is tried before it is saved
 
+pub(crate) mod age;
 pub(crate) mod alarm;
 pub(crate) mod courier;
 pub(crate) mod credential;

@@ -1,6 +1,6 @@
 //! SFTP version 3 (draft-ietf-secsh-filexfer-02), as far as a transfer needs it: one file is
-//! looked at, written, read back and renamed. No folder is ever listed, so none can be endless; each
-//! answer has a bound, and must be to what was asked.
+//! looked at, written, read back and renamed. No folder is ever listed, so none can be endless;
+//! each answer has a bound, and must be to what was asked.
 
 use super::fault::{Fault, misbehaves, refused};
 use super::source::Source;
@@ -188,8 +188,8 @@ impl Sftp {
         Ok(id)
     }
 
-    /// The answer to one of the requests that are under way, which is taken off: a server may answer
-    /// in another order. Gives its kind and its fields.
+    /// The answer to one of the requests that are under way, which is taken off: a server may
+    /// answer in another order. Gives its kind and its fields.
     async fn answer(&mut self, underway: &mut VecDeque<u32>) -> Result<(u8, Vec<u8>), Fault> {
         let length = self.pipe.read(4).await?;
         let answer = body(&mut self.pipe, &length).await?;

@@ -5,13 +5,16 @@ use crate::jobs::export::ExportFault;
 use crate::notary::{ACCESS_LOG, CLUSTER_LOG, Closed, Notary};
 use crate::render;
 use domain::state::ClosedLog;
-use domain::{AccessRecord, NodeId, Record, State, Stream, View, codec};
+use domain::{AccessRecord, Name, NodeId, Record, State, Stream, View, codec};
 use ledger::{BundleFormat, BundleSource, LogSource, ViewRange, write_bundle};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// What every file of a closed log ends in.
 const ENDING: &str = ".tar";
+
+/// The folder of what is encrypted, below that of the closed logs.
+const ENCRYPTED: &str = "encrypted";
 
 /// Characters of the cluster's identity in a name: two clusters may share a folder somewhere.
 const CLUSTER_CHARS: usize = 8;
@@ -119,6 +122,28 @@ impl Shelf {
         }
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// Where files wait that are encrypted for a destination.
+    pub(crate) fn encrypted(&self, destination: &Name) -> PathBuf {
+        self.0.join(ENCRYPTED).join(destination.as_str())
+    }
+
+    /// Removes what was encrypted for destinations that are gone.
+    pub(crate) fn prune_encrypted(&self, state: &State) -> io::Result<()> {
+        let folders = match std::fs::read_dir(self.0.join(ENCRYPTED)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            folders => folders?,
+        };
+        for folder in folders {
+            let folder = folder?;
+            let name = folder.file_name();
+            let name = name.to_str().and_then(|name| Name::parse(name).ok());
+            if name.is_none_or(|name| state.destination(&name).is_none()) {
+                std::fs::remove_dir_all(folder.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the oldest of those that every destination has, beyond the number to keep.

@@ -4,13 +4,21 @@
 use super::{Answer, ControlDoor, Line};
 use crate::jobs::rotation;
 use crate::transfer::trial::{self, Steps};
-use crate::transfer::{credential, shelf};
+use crate::transfer::{age, credential, shelf};
 use domain::{Actor, Ask, Destination, Hash, Name, Right, RotationCause, SettingValue, Stream};
 use domain::{View, WayIn, setting};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
+
+/// How long a change that the leader made may take to be known here.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often that is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What the settings of rotation begin with.
 const PREFIX: &str = "log.";
@@ -225,8 +233,9 @@ impl ControlDoor {
         let mut closed = Vec::new();
         for view in views(&names)? {
             let cause = RotationCause::Asked;
+            let last = self.last_number(view);
             match rotation::rotate(&self.engine, actor, view, cause).await {
-                Ok(()) => closed.push(self.closed_now(view)),
+                Ok(()) => closed.push(self.closed_now(view, last).await),
                 // All four were meant, and this one is empty.
                 Err(refusal) if log.is_none() => {
                     let said = crate::sign_in::settled(refusal).await;
@@ -260,7 +269,18 @@ impl ControlDoor {
         Ok(rows.collect())
     }
 
-    fn closed_now(&self, view: View) -> Value {
+    fn last_number(&self, view: View) -> u64 {
+        let stream = Stream::of(view, self.engine.node());
+        let state = self.engine.machine().state();
+        state.last_closed(stream).map_or(0, |closed| closed.number)
+    }
+
+    /// What was closed, once this node knows it too; `last` is the number before.
+    async fn closed_now(&self, view: View, last: u64) -> Value {
+        let deadline = Instant::now() + KNOWN_WITHIN;
+        while self.last_number(view) == last && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
         let stream = Stream::of(view, self.engine.node());
         let state = self.engine.machine().state();
         let Some(closed) = state.last_closed(stream) else {
@@ -298,7 +318,7 @@ impl ControlDoor {
         }))
     }
 
-    /// A described destination, whose host key is pinned; otherwise the key is shown and that is it.
+    /// A described destination, whose host key is pinned; otherwise the key is shown, and no more.
     async fn drafted(
         &self,
         draft: &Draft,
@@ -312,9 +332,10 @@ impl ControlDoor {
                  ssh-keygen -l -f on that machine shows, then say: --host-key {fingerprint}"
             ));
         };
-        if !draft.recipients.is_empty() {
-            return Err("encrypting to age recipients is not built into this program".to_owned());
-        }
+        draft
+            .recipients
+            .iter()
+            .try_for_each(|one| age::check(one))?;
         let password = draft.password.clone().map(Zeroizing::new);
         if password.as_ref().is_some_and(|password| {
             password.is_empty() || password.len() > credential::PASSWORD_BYTES_MAX
