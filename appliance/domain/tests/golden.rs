@@ -329,15 +329,12 @@ fn every_record_has_one_line_for_people() {
     assert_eq!(lines, told);
     for access in accesses() {
         let view = View::of_access(&access);
-        let refused = matches!(access_kind(&access), "refused" | "malformed" | "failed");
-        assert_eq!(
-            view,
-            if refused {
-                View::Client
-            } else {
-                View::Activity
-            }
-        );
+        let expected = match access_kind(&access) {
+            "refused" | "malformed" | "failed" => View::Client,
+            "self-tested" => View::System,
+            _ => View::Activity,
+        };
+        assert_eq!(view, expected);
         let record = AccessRecord {
             v: 1,
             time: START,
