@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 /// when every member understands it ([`crate::State::format`]).
 pub const FORMAT: u32 = 5;
 
-/// The format that brought the doors of operators: what approved-algorithms mode forbids, the status
-/// port.
+/// The format that brought the doors of operators: what approved-algorithms mode forbids, the
+/// status port.
 pub(crate) const DOORS_FORMAT: u32 = 5;
 
 /// The format of programs that do not say theirs: one node, no cluster.
