@@ -13,8 +13,9 @@ pub const FORMAT: u32 = 5;
 
 /// The format since which administrators make keys for users and end their lives.
 pub(crate) const OFFICERS_FORMAT: u32 = 5;
-/// The format that brought the doors of operators: what approved-algorithms mode forbids, the status
-/// port.
+
+/// The format that brought the doors of operators: what approved-algorithms mode forbids, the
+/// status port.
 pub(crate) const DOORS_FORMAT: u32 = 5;
 
 /// The format of programs that do not say theirs: one node, no cluster.

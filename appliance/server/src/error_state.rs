@@ -1,6 +1,6 @@
-//! The error state: a self-test has failed at power-up, so this process opens no keys, no log and no
-//! port for clients. It says what failed, on the status port and on the socket of the commands, until
-//! it is started again; only a start that passes all tests serves.
+//! The error state: a self-test has failed at power-up, so this process opens no keys, no log and
+//! no port for clients. It says what failed, on the status port and on the socket of the commands,
+//! until it is started again; only a start that passes all tests serves.
 
 use crate::doors::control::Line;
 use crate::doors::status::{StatusDoor, Subject};

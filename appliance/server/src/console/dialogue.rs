@@ -354,8 +354,8 @@ pub(super) fn error_state(
         terminal.say(&format!("  {}", failed.as_str().unwrap_or("?")))?;
     }
     terminal.say(
-        "No keys are served and nothing is changed. If a restart does not help, the machine or the\n\
-         system on it is damaged.",
+        "No keys are served and nothing is changed. If a restart does not help, the machine or\n\
+         the system on it is damaged.",
     )?;
     match terminal.ask("reboot or halt [error-state]", Echo::Shown)? {
         Typed::Line(word) if matches!(word.trim(), "reboot" | "halt") => {
