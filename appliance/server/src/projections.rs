@@ -8,8 +8,8 @@
 //! scope is an owner or a key sharing group, so a search costs what its user can see, not what the
 //! appliance holds. Tree `objects`: one list of all objects, each with the hashes for which it
 //! stands in the index. Lists are kept as `lists` says. Trees `history` and `earlier`: which
-//! records tell of an object (`history`). Tree default: `reflected` = records of the cluster log that are
-//! reflected. A file beside the folder marks a clean stop.
+//! records tell of an object (`history`). Tree default: `reflected` = records of the cluster log
+//! that are reflected. A file beside the folder marks a clean stop.
 
 mod history;
 mod lists;

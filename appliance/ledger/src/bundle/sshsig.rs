@@ -29,8 +29,8 @@ pub fn openssh_text(public: [u8; 32]) -> String {
         .expect("an Ed25519 key without comment has a text")
 }
 
-/// The one line of `allowed_signers` of a bundle, for whoever is to trust this signer: the key signs
-/// exports, and what the node says of itself; neither passes for the other.
+/// The one line of `allowed_signers` of a bundle, for whoever is to trust this signer: the key
+/// signs exports, and what the node says of itself; neither passes for the other.
 #[must_use]
 pub fn allowed_signers(signer: &dyn ExportSigner) -> String {
     let key = openssh_text(signer.public());

@@ -1,4 +1,4 @@
-//! Settings as an operator sees and changes them, and what the processes of network and time report.
+//! Settings as an operator sees and changes them, and what network and time report.
 
 use super::{Answer, ControlDoor};
 use crate::setup::{self, Answers};
