@@ -96,6 +96,21 @@ impl Screen {
         self.tmux(&["send-keys", key]).map(drop)
     }
 
+    /// Presses Space as often as more is to come, until the last line is this.
+    fn space_until(&self, wanted: &str, more: &str) -> Result<String> {
+        let begun = Instant::now();
+        while begun.elapsed() < SHOWN_WITHIN {
+            let text = self.text()?;
+            match text.lines().last().map(str::trim_end) {
+                Some(last) if last == wanted => return Ok(text),
+                Some(last) if last == more => self.press("Space")?,
+                _ => {}
+            }
+            sleep(Duration::from_millis(200));
+        }
+        bail!("the last line is not {wanted:?}:\n{}", self.text()?)
+    }
+
     /// Types a line at a prompt and waits for the next prompt; gives the screen.
     fn command(&self, line: &str) -> Result<String> {
         self.press("C-l")?;
@@ -210,11 +225,7 @@ fn a_long_answer_waits_for_a_key() -> Result<()> {
     sleep(Duration::from_millis(200));
     let second = screen.last_line(more)?;
     ensure!(first != second, "Enter shows one line more");
-    screen.press("Space")?;
-    sleep(Duration::from_millis(200));
-    screen.last_line(more)?;
-    screen.press("Space")?;
-    let end = screen.last_line("strongroom>")?;
+    let end = screen.space_until("strongroom>", more)?;
     ensure!(end.contains("recovery = passphrase"), "{end}");
     screen.type_text("show running-config")?;
     screen.press("Enter")?;
