@@ -126,6 +126,7 @@ fn may_say_nothing(ask: &Ask) -> bool {
             | Ask::SetSshKeys { .. }
             | Ask::SetPermissions { .. }
             | Ask::PutDestination { .. }
+            | Ask::RecordTransfer { .. }
     )
 }
 
