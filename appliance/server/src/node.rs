@@ -1,9 +1,9 @@
 //! A node, from an empty folder to open doors, in the order in which things must happen.
 //!
-//! self-tests → unlock the vault → who this node is → what is damaged is mended (`member::mend`) → log key →
-//! sealed store → cluster log and state → ways to the other members → Raft → access log → search
-//! indexes → engine → the cluster's port → founding (first start of the first node only) → jobs →
-//! doors. Going down is the reverse.
+//! self-tests → unlock the vault → who this node is → what is damaged is mended (`member::mend`) →
+//! log key → sealed store → cluster log and state → ways to the other members → Raft → access log →
+//! search indexes → engine → the cluster's port → founding (first start of the first node only) →
+//! jobs → status port → doors. Going down is the reverse.
 
 use crate::access_log::AccessLog;
 use crate::doors::control::{Control, ControlDoor, Speakers};
@@ -200,8 +200,8 @@ impl Node {
     }
 }
 
-/// Returns when a self-test has failed and whoever asked for it was told; clients are served no more
-/// from the failure on.
+/// Returns when a self-test has failed and whoever asked for it was told; clients are served no
+/// more from the failure on.
 async fn selftest_failed() {
     selftest::failed_while_running().await;
     tokio::time::sleep(DRAIN_TIME).await;
