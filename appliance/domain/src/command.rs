@@ -663,18 +663,7 @@ impl Ask {
             | Self::ResolveDivergence { .. }
             | Self::RecordRepair { .. }
             | Self::SetOfflineGet { .. } => 2,
-            Self::Configure { values, .. } => {
-                let rows = values.iter().filter_map(|value| setting::find(&value.id));
-                // What the mode forbids came later than the setting.
-                let is_switch = |value: &SettingValue| {
-                    value.id == setting::APPROVED && value.value == "yes"
-                };
-                let least = match values.iter().any(is_switch) {
-                    true => DOORS_FORMAT,
-                    false => 3,
-                };
-                rows.map(|row| row.format).fold(least, u32::max)
-            }
+            Self::Configure { values, .. } => format_of(values),
             Self::PutAdministrator {
                 permissions: None,
                 must_change: false,
@@ -713,6 +702,18 @@ impl Ask {
             _ => None,
         }
     }
+}
+
+/// The format of settings: that of the newest of them. What approved-algorithms mode forbids came
+/// later than its setting.
+fn format_of(values: &[SettingValue]) -> u32 {
+    let is_switch = |value: &SettingValue| value.id == setting::APPROVED && value.value == "yes";
+    let least = match values.iter().any(is_switch) {
+        true => DOORS_FORMAT,
+        false => 3,
+    };
+    let rows = values.iter().filter_map(|value| setting::find(&value.id));
+    rows.map(|row| row.format).fold(least, u32::max)
 }
 
 /// What a reader asks to see of one object. Reading changes nothing, so it is no [`Ask`]; it is

@@ -246,7 +246,7 @@ fn a_broken_invariant_stops_the_node() {
 const DANGER: &str = "danger_";
 
 fn turned_on(package: &serde_json::Value) -> Vec<String> {
-    let of = name(&package["name"]);
+    let of = name(package);
     let mut findings = Vec::new();
     let features = package["features"].as_object().unwrap();
     for (feature, needs) in features.iter().filter(|(f, _)| !f.starts_with(DANGER)) {
@@ -256,10 +256,7 @@ fn turned_on(package: &serde_json::Value) -> Vec<String> {
     }
     for dependency in package["dependencies"].as_array().unwrap() {
         if dependency["features"].to_string().contains(DANGER) {
-            findings.push(format!(
-                "{of}: its dependency {} has one",
-                name(&dependency["name"])
-            ));
+            findings.push(format!("{of}: its dependency {} has one", name(dependency)));
         }
     }
     findings
