@@ -358,8 +358,8 @@ fn health_and_metrics() -> Result<()> {
     ensure!(odd.is_none(), "not Prometheus text: {odd:?}");
     ensure!(metrics.lines().count() > 10, "{metrics}");
     for path in [
-        "/",
         "/admin",
+        "/nothing",
         "/../ca.pem",
         "/metrics/../../keys/unlock.key",
     ] {

@@ -427,7 +427,10 @@ pub(crate) fn print(
             Line::Item(item) => match show {
                 Show::Json => writeln!(out, "{item}")?,
                 Show::Records => writeln!(out, "{}", record_line(&item))?,
-                Show::Steps => writeln!(out, "{}", cell(&item["step"]))?,
+                Show::Steps => {
+                    let step = item.get("step").map(cell);
+                    writeln!(out, "{}", step.unwrap_or_default())?;
+                }
                 Show::Table(_)
                 | Show::Fields
                 | Show::Parts(_)

@@ -302,7 +302,7 @@ pub(super) fn carry_out(
 ) -> anyhow::Result<()> {
     let values = command.values()?;
     let change = Request::Setting(SettingRequest::Change { values });
-    let answer = talk.ask(&with(token, change))?;
+    let answer = &talk.ask(&with(token, change))?;
     let rows = answer["changed"].as_array().map_or(&[][..], Vec::as_slice);
     if rows.is_empty() {
         return Ok(terminal.say("It was so already.")?);
@@ -350,7 +350,7 @@ pub(super) fn network(
     token: &str,
     json: bool,
 ) -> anyhow::Result<()> {
-    let answer = talk.ask(&with(token, Request::Setting(SettingRequest::Network)))?;
+    let answer = &talk.ask(&with(token, Request::Setting(SettingRequest::Network)))?;
     if json {
         return Ok(terminal.say(&answer.to_string())?);
     }
@@ -358,7 +358,9 @@ pub(super) fn network(
         return Ok(terminal.say("The operating system around this program sets up the network.")?);
     }
     let mut out = terminal.pager();
-    let interfaces = answer["network"]["interfaces"].as_array();
+    let interfaces = answer
+        .pointer("/network/interfaces")
+        .and_then(Value::as_array);
     let columns = [
         "name",
         "up",

@@ -134,10 +134,11 @@ pub(super) fn carry_out(
         Show::Admins(AsJson { json }) => return administration::list(terminal, talk, token, json),
         Show::Health(AsJson { json }) => {
             let status = machine(talk, token)?;
-            return Ok(match json {
+            match json {
                 true => terminal.say(&status.to_string())?,
                 false => health::show(&mut terminal.pager(), status)?,
-            });
+            }
+            return Ok(());
         }
         Show::Fips(ShowFips::Status(AsJson { json })) => {
             let (request, shown) = operate::fips_status(json);
@@ -182,10 +183,10 @@ fn version(
     token: &str,
     AsJson { json }: AsJson,
 ) -> anyhow::Result<()> {
-    let status = talk.ask(&with(token, Request::Status { digest: false }))?;
+    let status = &talk.ask(&with(token, Request::Status { digest: false }))?;
     let mut version = json!({ "strongroom": status["version"] });
     // Without a PID 1 of ours the operating system around the program is somebody else's.
-    if let Ok(machine) = talk.init("status")
+    if let Ok(machine) = &talk.init("status")
         && let Some(fields) = version.as_object_mut()
     {
         fields.insert("kernel".to_owned(), machine["kernel"].clone());
@@ -204,8 +205,8 @@ fn services(
     token: &str,
     AsJson { json }: AsJson,
 ) -> anyhow::Result<()> {
-    let status = talk.ask(&with(token, Request::Status { digest: false }))?;
-    let machine = talk.init("status").unwrap_or_default();
+    let status = &talk.ask(&with(token, Request::Status { digest: false }))?;
+    let machine = &talk.init("status").unwrap_or_default();
     if json {
         let services = json!({
             "kmip": status["kmip"], "web": status["web"],

@@ -181,7 +181,7 @@ impl Connection {
     pub(crate) async fn sftp(&self) -> Result<Option<Pipe>, Fault> {
         let pipe = Pipe::new(self.channel().await?);
         let asked = pipe.channel.request_subsystem(true, "sftp").await;
-        asked.map_err(|e| unreachable(e))?;
+        asked.map_err(unreachable)?;
         pipe.granted().await
     }
 
@@ -189,7 +189,7 @@ impl Connection {
     pub(crate) async fn exec(&self, command: String) -> Result<Pipe, Fault> {
         let pipe = Pipe::new(self.channel().await?);
         let asked = pipe.channel.exec(true, command).await;
-        asked.map_err(|e| unreachable(e))?;
+        asked.map_err(unreachable)?;
         let granted = pipe.granted().await?;
         granted.ok_or_else(|| super::fault::refused("it runs no commands for this account"))
     }

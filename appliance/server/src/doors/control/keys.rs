@@ -217,7 +217,8 @@ impl ControlDoor {
         };
         let mut told = self.history(&id, None).await?;
         for field in ["history", "older"] {
-            set(&mut shown, field, told[field].take());
+            let part = told.get_mut(field).map(Value::take);
+            set(&mut shown, field, part.unwrap_or_default());
         }
         Ok(shown)
     }

@@ -65,6 +65,10 @@ pub(super) struct Arrival {
 
 impl Arrival {
     /// Takes a request apart.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the answer is on its way out, and is moved once"
+    )]
     pub(super) fn of(request: Request<Incoming>, from: IpAddr) -> Result<Self, Reply> {
         let (parts, body) = request.into_parts();
         let target = parts.uri.path_and_query();
@@ -87,6 +91,10 @@ impl Arrival {
     }
 
     /// Whether a form was sent by a page of this very place.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the answer is on its way out, and is moved once"
+    )]
     pub(super) fn check_origin(&self) -> Result<(), Reply> {
         let text = |name| {
             self.headers
