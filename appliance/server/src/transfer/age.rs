@@ -70,7 +70,7 @@ fn write(encryptor: Encryptor, plain: &Path, path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use std::io::Read;
 
