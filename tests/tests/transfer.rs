@@ -402,6 +402,8 @@ fn logs_are_closed_by_size_and_by_schedule() -> Result<()> {
     let before = arrived(&server.inbox())?.len();
     let output = node.cli(&["log", "rotation", "audit.rotate", "sometimes"])?;
     ensure!(!output.status.success(), "sometimes is no rhythm");
+    // A log in which nothing is new is not closed.
+    node.client()?.create(Some("later"), 256)?;
     // Two days later.
     node.terminate()?;
     fs::write(site.dir().join("clock-offset"), format!("{}", 2 * 86_400))?;
