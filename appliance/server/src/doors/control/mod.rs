@@ -497,6 +497,8 @@ impl ControlDoor {
         drop(ledger);
         let (access_size, access_root) = self.engine.access().head();
         let agreed = self.cosigner.last();
+        // Before the state is held: who asks for it twice waits for a writer that waits for him.
+        let mode = approved::json(&self.engine);
         let state = self.engine.machine().state();
         let (free, kept) = self.engine.room().reading();
         let slots = self.engine.vault().slot_health();
@@ -547,7 +549,7 @@ impl ControlDoor {
                 "copies_differ": slots.unsettled,
             },
             "algorithms": approved::claimed(self.engine.vault().approved()),
-            "approved_mode": approved::json(&self.engine).get("mode"),
+            "approved_mode": mode.get("mode"),
             "search_indexes": { "reflected": self.engine.projections().reflected() },
             "disk": { "free_bytes": free, "kept_for_administration_bytes": kept },
         })
