@@ -45,14 +45,14 @@ pub(crate) async fn open_status(address: SocketAddr) -> anyhow::Result<SocketAdd
         .with_context(|| format!("opening the status port at {address}"))?;
     let address = listener.local_addr()?;
     let offer = tls::Offer::of_passing_identity(CERTIFICATE_DAYS, None)?;
-    let door = StatusDoor::new(Subject::ErrorState, offer, never());
-    tokio::spawn(door.serve(listener));
+    let (stop, stopped) = watch::channel(false);
+    let door = StatusDoor::new(Subject::ErrorState, offer, stopped);
+    tokio::spawn(async move {
+        // Nobody tells it to stop, and a door whose `stop` is gone would close: it is held here.
+        let _stop = stop;
+        door.serve(listener).await;
+    });
     Ok(address)
-}
-
-/// Nobody tells it to stop: it ends with the process.
-fn never() -> watch::Receiver<bool> {
-    watch::Sender::new(false).subscribe()
 }
 
 /// Answers every command with what failed.
