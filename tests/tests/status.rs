@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -499,42 +500,9 @@ fn told_in_error(at: SocketAddr, path: &str) -> Result<(String, String)> {
     Ok((body.to_owned(), code.to_owned()))
 }
 
-#[test]
-fn a_broken_self_test_closes_the_key_ports() -> Result<()> {
-    let Some(program) = breakable()? else {
-        return Ok(());
-    };
-    let mut site = Site::new()?;
-    let file = site.beside("broken");
-    site.set(
-        "STRONGROOM_BREAK_SELF_TEST",
-        file.to_str().context("UTF-8")?,
-    );
-    let node = site.start_program(&program)?;
-    let (kmip, uid) = (node.kmip(), node.client()?.create(None, 256)?);
-    // The program that is shipped does not look at it.
-    fs::write(&file, "AES-256-KWP\n")?;
-    let other = Site::new()?;
-    drop(Command::new(strongroom()?).arg("--version").output()?);
-    drop(other);
-    // While it runs: the command says what failed, and the node serves no more.
-    let run = node.cli(&["selftest", "run", "--json"])?;
-    let report: Value = serde_json::from_slice(&run.stdout)?;
-    ensure!(report["result"] == "failed", "{report}");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(kmip).is_ok() {
-        ensure!(
-            Instant::now() < deadline,
-            "the KMIP port is still open\n{}",
-            node.tail()
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let at_once = told_in_error(node.status(), "/status.json")?;
-    ensure!(at_once.0.contains("AES-256-KWP"), "{at_once:?}");
-    node.kill()?;
-    // At power-up.
-    let failed = start_failing(&site, &program, kmip)?;
+/// A start that fails the test of key wrapping: what is open, and what is told there.
+fn says_so_in_error(site: &Site, program: &Path, kmip: SocketAddr) -> Result<()> {
+    let failed = start_failing(site, program, kmip)?;
     ensure!(
         TcpStream::connect(kmip).is_err(),
         "the KMIP port is open in the error state"
@@ -557,7 +525,7 @@ fn a_broken_self_test_closes_the_key_ports() -> Result<()> {
         vec!["key", "list"],
         vec!["client", "add", "eve"],
     ] {
-        let refused = Command::new(&program)
+        let refused = Command::new(program)
             .arg("--dir")
             .arg(site.dir())
             .args(&command)
@@ -569,7 +537,72 @@ fn a_broken_self_test_closes_the_key_ports() -> Result<()> {
             "{told}"
         );
     }
-    drop(failed);
+    Ok(())
+}
+
+/// A copy of the program that has another known answer for key wrapping (NIST CAVS 21.4).
+fn with_another_answer(site: &Site) -> Result<PathBuf> {
+    const KNOWN: &[u8] = b"6974d7bae0221b4ed91336c26af77e32761f6024d8bbf292";
+    let mut program = fs::read(strongroom()?)?;
+    let mut found = Vec::new();
+    for (place, bytes) in program.windows(KNOWN.len()).enumerate() {
+        if bytes[0] == KNOWN[0] && bytes == KNOWN {
+            found.push(place);
+        }
+    }
+    ensure!(!found.is_empty(), "the known answer is not in the program");
+    found.into_iter().for_each(|place| program[place] = b'7');
+    let copy = site.beside("strongroom");
+    fs::write(&copy, program)?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+    Ok(copy)
+}
+
+#[test]
+fn a_failed_known_answer_at_power_up_closes_the_key_ports() -> Result<()> {
+    let site = Site::new()?;
+    let node = site.start()?;
+    let (kmip, uid) = (node.kmip(), node.client()?.create(None, 256)?);
+    node.terminate()?;
+    says_so_in_error(&site, &with_another_answer(&site)?, kmip)?;
+    // The way out is a start that passes; nothing is lost.
+    let node = site.start()?;
+    node.client()?.get(&uid)?;
+    node.terminate()
+}
+
+#[test]
+fn a_broken_self_test_closes_the_key_ports() -> Result<()> {
+    let Some(program) = breakable()? else {
+        return Ok(());
+    };
+    let mut site = Site::new()?;
+    let file = site.beside("broken");
+    site.set(
+        "STRONGROOM_BREAK_SELF_TEST",
+        file.to_str().context("UTF-8")?,
+    );
+    let node = site.start_program(&program)?;
+    let (kmip, uid) = (node.kmip(), node.client()?.create(None, 256)?);
+    fs::write(&file, "AES-256-KWP\n")?;
+    // While it runs: the command says what failed, and the node serves no more.
+    let run = node.cli(&["selftest", "run", "--json"])?;
+    let report: Value = serde_json::from_slice(&run.stdout)?;
+    ensure!(report["result"] == "failed", "{report}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(kmip).is_ok() {
+        ensure!(
+            Instant::now() < deadline,
+            "the KMIP port is still open\n{}",
+            node.tail()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let at_once = told_in_error(node.status(), "/status.json")?;
+    ensure!(at_once.0.contains("AES-256-KWP"), "{at_once:?}");
+    node.kill()?;
+    // At power-up.
+    says_so_in_error(&site, &program, kmip)?;
     // The way out is a start that passes; nothing is lost.
     fs::write(&file, "")?;
     let node = site.start_program(&program)?;
