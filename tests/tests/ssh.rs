@@ -56,6 +56,17 @@ fn an_administrator_moves_in() -> Result<()> {
     let (node, desk, mut terminal) = moved_in(&site)?;
     ensure!(mode_of(&node.dir().join("admin-password"))? == 0o600);
     ensure!(!terminal.seen.contains(OWN), "a password was shown");
+    // A key that this door cannot verify is not kept.
+    let rsa = desk.path("rsa");
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "rsa", "-b", "2048", "-N", "", "-f"]);
+    ensure!(keygen.arg(&rsa).status()?.success());
+    let rsa = fs::read_to_string(rsa.with_extension("pub"))?;
+    let said = terminal.command(&format!("admin ssh-keys admin \"{}\"", rsa.trim()))?;
+    ensure!(
+        said.contains("nobody can sign in with an RSA key"),
+        "{said}"
+    );
     // The keys of the line editor, through the protocol.
     terminal.send("show r\t\r")?;
     let config = terminal.expect("strongroom>")?;

@@ -1,6 +1,7 @@
 //! The answers of a set-up, and whether they fit together.
 
 use crate::administrators::Policy;
+use crate::sign_in;
 use domain::setting::{self, Setting};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -290,13 +291,14 @@ fn check_once(once: &Once, value: &str) -> Result<(), String> {
             .map(drop)
             .map_err(|e| e.to_string()),
         Form::SshKey if value.trim().is_empty() => Ok(()),
-        Form::SshKey => ssh_key::PublicKey::from_openssh(value.trim())
-            .map(drop)
-            .map_err(|e| {
+        Form::SshKey => {
+            ssh_key::PublicKey::from_openssh(value.trim()).map_err(|e| {
                 format!(
                     "this is no OpenSSH public key ({e}); one looks like: ssh-ed25519 AAAA… name"
                 )
-            }),
+            })?;
+            sign_in::check_ssh_key(value).map(drop)
+        }
     }
 }
 

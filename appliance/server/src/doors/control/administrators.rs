@@ -5,6 +5,7 @@ use super::{Answer, ControlDoor};
 use crate::administrators::{self, NotSet, Policy};
 use crate::lockout::Source;
 use crate::render;
+use crate::sign_in;
 use domain::{Actor, Ask, Hash, Name, PERMISSIONS, PRESETS, Permissions, Right};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -122,7 +123,7 @@ impl ControlDoor {
                     .await
             }
             AdminRequest::SshKeys { name, keys } => {
-                let keys = keys.iter().map(|key| domain::check_ssh_key(key));
+                let keys = keys.iter().map(|key| sign_in::check_ssh_key(key));
                 let ssh_keys = keys.collect::<Result<_, _>>()?;
                 let name = parsed(&name)?;
                 self.change(actor, Ask::SetSshKeys { name, ssh_keys }).await
