@@ -346,14 +346,7 @@ impl Node {
 
     /// Asks over its socket, as who runs the node may; gives the result.
     pub fn ask(&self, request: &serde_json::Value) -> Result<serde_json::Value> {
-        let mut socket = UnixStream::connect(self.dir.join("control.sock"))?;
-        writeln!(socket, "{request}")?;
-        let mut said = String::new();
-        socket.read_to_string(&mut said)?;
-        let last = said.lines().last().context("no answer")?;
-        let mut end: serde_json::Value = serde_json::from_str(last)?;
-        ensure!(end.get("done").is_some(), "{request}: {last}");
-        Ok(end["done"].take())
+        ask(&self.dir, request)
     }
 
     /// As [`Node::run`] with `--json`, parsed.
@@ -429,4 +422,16 @@ fn addresses(line: &str) -> Result<[SocketAddr; 4]> {
     ];
     field("dir=")?;
     Ok(all)
+}
+
+/// Asks over the socket in the folder of a node, as who runs it may; gives the result.
+pub fn ask(dir: &Path, request: &serde_json::Value) -> Result<serde_json::Value> {
+    let mut socket = UnixStream::connect(dir.join("control.sock"))?;
+    writeln!(socket, "{request}")?;
+    let mut said = String::new();
+    socket.read_to_string(&mut said)?;
+    let last = said.lines().last().context("no answer")?;
+    let mut end: serde_json::Value = serde_json::from_str(last)?;
+    ensure!(end.get("done").is_some(), "{request}: {last}");
+    Ok(end["done"].take())
 }

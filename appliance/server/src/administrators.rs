@@ -122,9 +122,39 @@ pub(crate) enum NotSet {
     Failed(#[from] anyhow::Error),
 }
 
-/// What a row of verifiers is in the vault.
-fn secret_name(name: &Name) -> String {
-    format!("administrator.{name}")
+/// What the names of rows begin with in the vault.
+const PREFIX: &str = "administrator.";
+
+/// What a row of verifiers is called in the vault.
+pub(crate) fn secret_name(name: &Name) -> String {
+    format!("{PREFIX}{name}")
+}
+
+/// Whether a secret is a row of verifiers.
+pub(crate) fn is_verifiers(secret: &str) -> bool {
+    secret.starts_with(PREFIX)
+}
+
+/// A row as it is after another member sent its own, if that changes it: two nodes may each have
+/// made a verifier for the same administrator, and the log says later which one counts.
+pub(crate) fn merged(held: Option<&Secret>, sent: &Secret) -> Option<Secret> {
+    let held = held.map_or(&[][..], Secret::expose);
+    let mut row: Vec<&[u8]> = sent.expose().chunks_exact(VERIFIER_BYTES).collect();
+    for verifier in held.chunks_exact(VERIFIER_BYTES) {
+        if !row.contains(&verifier) {
+            row.push(verifier);
+        }
+    }
+    row.truncate(VERIFIERS_MAX);
+    let row = Secret::take(row.concat());
+    (!row.is_empty() && row.expose() != held).then_some(row)
+}
+
+/// Whether the verifier that the log names is here.
+pub(crate) fn is_held(vault: &Vault, name: &Name, committed: &Hash) -> bool {
+    // One that cannot be read counts as one that is not there.
+    let kept = vault.secret_get(&secret_name(name)).ok().flatten();
+    !row(kept.as_ref(), Some(committed)).is_empty()
 }
 
 fn commitment(verifier: &[u8]) -> Hash {
@@ -223,7 +253,7 @@ fn verifier(method: u8, salt: &[u8], password: &Secret) -> anyhow::Result<Secret
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use domain::ClusterId;
     use vault::{Credential, NewSlot};
@@ -303,6 +333,25 @@ mod tests {
         assert!(set(Some(&fourth), "first").is_ok());
         forget(&vault, &eve).unwrap();
         assert!(!right(Some(&fourth), "fourth"));
+    }
+
+    #[test]
+    fn rows_of_two_nodes_become_one() {
+        let verifier = |n: u8| vec![n; VERIFIER_BYTES];
+        let row = |of: &[u8]| Secret::take(of.iter().flat_map(|n| verifier(*n)).collect());
+        let merge = |held: &[u8], sent: &[u8]| {
+            let held = (!held.is_empty()).then(|| row(held));
+            let merged = merged(held.as_ref(), &row(sent))?;
+            let heads = merged.expose().chunks_exact(VERIFIER_BYTES);
+            Some(heads.map(|verifier| verifier[0]).collect::<Vec<u8>>())
+        };
+        assert_eq!(merge(&[], &[1]), Some(vec![1]));
+        assert_eq!(merge(&[1], &[1]), None, "nothing new");
+        assert_eq!(merge(&[2, 1], &[3, 1]), Some(vec![3, 2, 1]));
+        assert_eq!(merge(&[2, 1], &[]), None, "nothing is taken away");
+        let long: Vec<u8> = (1..=27).collect();
+        let merged = merge(&long, &[99]).unwrap();
+        assert_eq!((merged.len(), merged[0]), (VERIFIERS_MAX, 99));
     }
 
     #[test]

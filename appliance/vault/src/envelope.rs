@@ -36,6 +36,8 @@ pub enum EnvelopePurpose {
     Keks,
     /// The keys of the Local CA and of the cluster CA.
     Shared,
+    /// One named secret of the program's settings.
+    Secret,
 }
 
 impl EnvelopePurpose {
@@ -43,6 +45,7 @@ impl EnvelopePurpose {
         match self {
             Self::Keks => 1,
             Self::Shared => 2,
+            Self::Secret => 3,
         }
     }
 }
@@ -52,6 +55,7 @@ impl fmt::Display for EnvelopePurpose {
         f.write_str(match self {
             Self::Keks => "object KEKs",
             Self::Shared => "shared CA keys",
+            Self::Secret => "secret of that name",
         })
     }
 }

@@ -10,6 +10,7 @@ mod presence;
 pub(crate) mod repairs;
 pub(crate) mod rotation;
 mod scrub;
+mod secrets;
 mod timekeeping;
 
 use crate::engine::{Engine, Refusal};
@@ -104,6 +105,7 @@ pub(crate) fn start(tools: &Tools<'_>, stop: &watch::Receiver<bool>) -> oneshot:
             say,
         )),
         tokio::spawn(authority::run(engine(), colleagues(), tools.tls.clone())),
+        tokio::spawn(secrets::run(engine(), colleagues())),
         tokio::spawn(scrub::begin(engine())),
         tokio::spawn(scrub::run(
             engine(),

@@ -4,6 +4,7 @@
 //! good standing that may hold keys, sealed to the sealing key that the cluster log has for them.
 
 use super::messages::{Admission, Answer, Question, SealedEntry};
+use super::shared_secrets;
 use super::ticket::secret_hash;
 use crate::engine::{Engine, Refusal};
 use crate::founding;
@@ -125,6 +126,15 @@ impl Desk {
                     vault.import_shared(bytes).map_err(text)
                 })
                 .await
+            }
+            Question::Secret { name } => {
+                let engine = self.engine.clone();
+                let work = move || shared_secrets::seal_for(&engine, caller, &name);
+                let sealed = tokio::task::spawn_blocking(work).await.map_err(text)??;
+                Ok(Answer::Envelope(ByteBuf::from(sealed)))
+            }
+            Question::TakeSecret { envelope } => {
+                self.import(envelope, shared_secrets::take_in).await
             }
             Question::Records { from, target } => self.records(from, target).await,
             Question::Consistency { old, new } => {

@@ -48,6 +48,16 @@ pub(crate) enum Question {
         /// The envelope.
         envelope: ByteBuf,
     },
+    /// A secret that members share, sealed to the asking member.
+    Secret {
+        /// Its name.
+        name: String,
+    },
+    /// Take this secret, sealed to you.
+    TakeSecret {
+        /// The envelope.
+        envelope: ByteBuf,
+    },
     /// Records of the cluster log from `from` on, as many as fit, with the proof that they stand in
     /// the log of `target` records.
     Records {

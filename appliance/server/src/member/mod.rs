@@ -8,6 +8,7 @@
 //! * `catch_up`: fetches what this node misses
 //! * `ticket`, `join`: how a newcomer becomes a member
 //! * `mend`: makes a damaged node whole before it takes part; `store_care`: while it does
+//! * `shared_secrets`: verifiers and passwords that every member needs
 //! * `rejoin`: a member that must not vote with what it has comes back under a new number
 //! * `recover`: one member goes on after the majority was lost; `salvage`: objects of an old member
 
@@ -22,5 +23,6 @@ pub(crate) mod place;
 pub(crate) mod recover;
 pub(crate) mod rejoin;
 pub(crate) mod salvage;
+pub(crate) mod shared_secrets;
 pub(crate) mod store_care;
 pub(crate) mod ticket;

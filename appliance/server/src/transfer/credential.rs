@@ -1,5 +1,5 @@
-//! With what this node signs in at destinations: its own SSH key, or a password that was given
-//! here. Both are sealed in the vault of this node.
+//! With what this node signs in at destinations: its own SSH key, or a password that was given to
+//! one of the nodes. Both are sealed in the vault; the password is shared with the other members.
 
 use super::fault::Fault;
 use super::ssh::Credential;
@@ -22,13 +22,20 @@ const SALT_BYTES: usize = 16;
 /// Longest password, in bytes.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 
-fn password_name(name: &Name) -> String {
+/// What the names of passwords begin with in the vault.
+const PREFIX: &str = "transfer.";
+
+/// Whether a secret is the password of a destination.
+pub(crate) fn is_password(secret: &str) -> bool {
+    secret.starts_with(PREFIX) && secret != KEY_NAME
+}
+
+/// What the password of a destination is called in the vault.
+pub(crate) fn password_name(name: &Name) -> String {
     // As long as the longest name and a prefix may be.
     let digest = provider::sha256(&[name.as_str().as_bytes()]);
-    format!(
-        "transfer.{}",
-        crate::render::hex(digest.get(..16).unwrap_or_default())
-    )
+    let digest = crate::render::hex(digest.get(..16).unwrap_or_default());
+    format!("{PREFIX}{digest}")
 }
 
 /// Seals the password of a destination; gives what the log may know of it.
@@ -44,6 +51,19 @@ pub(crate) fn keep_password(vault: &Vault, name: &Name, password: &str) -> anyho
 pub(crate) fn forget_password(vault: &Vault, name: &Name) -> anyhow::Result<()> {
     vault.secret_remove(&password_name(name))?;
     Ok(())
+}
+
+/// The password of a destination, if it is here: salt and text.
+fn kept_password(vault: &Vault, name: &Name, committed: &Hash) -> anyhow::Result<Option<Secret>> {
+    let kept = vault.secret_get(&password_name(name))?;
+    let counts = |kept: &Secret| Hash::from_bytes(provider::sha256(&[kept.expose()])) == *committed;
+    Ok(kept.filter(counts))
+}
+
+/// Whether the password that the log names is here.
+pub(crate) fn is_held(vault: &Vault, name: &Name, committed: &Hash) -> bool {
+    // One that cannot be read counts as one that is not there.
+    kept_password(vault, name, committed).is_ok_and(|kept| kept.is_some())
 }
 
 /// The line for `authorized_keys` there; the key is made when there is none.
@@ -75,18 +95,13 @@ pub(super) fn of(vault: &Vault, name: &Name, way_in: &WayIn) -> Result<Credentia
     let WayIn::Password(committed) = way_in else {
         return Ok(Credential::Key(Arc::new(key(vault).map_err(failed)?)));
     };
-    let kept = vault.secret_get(&password_name(name));
-    let kept = kept.map_err(|e| failed(e.into()))?;
-    let kept = kept.filter(|kept| {
-        let known = provider::sha256(&[kept.expose()]);
-        Hash::from_bytes(known) == *committed
-    });
+    let kept = kept_password(vault, name, committed).map_err(failed)?;
     let password = kept
         .as_ref()
         .and_then(|kept| kept.expose().get(SALT_BYTES..));
     let password = password.and_then(|bytes| std::str::from_utf8(bytes).ok());
     let password = password.ok_or_else(|| {
-        lacking("this node has not the password of this destination; give it here again".into())
+        lacking("this node has not the password of this destination, and no other gave it; give it again".into())
     })?;
     Ok(Credential::Password(Zeroizing::new(password.to_owned())))
 }

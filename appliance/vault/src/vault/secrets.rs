@@ -7,9 +7,10 @@ use crate::secret::Secret;
 
 /// Longest named secret, in bytes: a TLS chain with its key, an SCP key, a password.
 pub const SECRET_BYTES_MAX: usize = 16 * 1024;
-/// Most named secrets: the Local CA, TLS identities, and a credential per external system. With
-/// [`SECRET_BYTES_MAX`] the largest set does not quite fit the keys folder, which then says so.
-pub const SECRETS_MAX: usize = 256;
+/// Most named secrets: the Local CA, TLS identities, a row of verifiers per administrator, and a
+/// credential per external system. With [`SECRET_BYTES_MAX`] the largest set does not fit the keys
+/// folder, which then says so.
+pub const SECRETS_MAX: usize = 2_048;
 /// Names that belong to the vault itself.
 pub(super) const RESERVED_PREFIX: &str = "strongroom.";
 pub(crate) const LOG_KEY_NAME: &str = "strongroom.log-key";
@@ -37,6 +38,15 @@ impl Vault {
         }
         keys.commit(body, None)?;
         Ok(true)
+    }
+
+    /// Names of the secrets of the program's settings that begin like this.
+    pub fn secret_names(&self, beginning: &str) -> Vec<String> {
+        let keys = self.keys.lock();
+        let names = keys.body.secrets.keys();
+        let public = names.filter(|name| !name.starts_with(RESERVED_PREFIX));
+        let meant = public.filter(|name| name.starts_with(beginning));
+        meant.cloned().collect()
     }
 
     /// The node's log key, as a signer.
@@ -120,7 +130,7 @@ impl Keys {
     }
 }
 
-fn check_public_name(name: &str) -> Result<(), SecretFault> {
+pub(super) fn check_public_name(name: &str) -> Result<(), SecretFault> {
     if name.starts_with(RESERVED_PREFIX) {
         return Err(SecretFault::Reserved);
     }

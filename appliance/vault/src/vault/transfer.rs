@@ -1,10 +1,12 @@
-//! What members hand on to each other: the ring with its candidates, and the keys of the CAs.
+//! What members hand on to each other: the ring with its candidates, the keys of the CAs, and named
+//! secrets of the program's settings.
 //!
 //! Importing adds and never replaces: an epoch that is held with another KEK is a contradiction
 //! that is named and leaves everything as it was, and an epoch that was retired here stays away,
 //! also when a member that was long absent still has it. So importing the same envelope again, or
 //! an older one, changes nothing. Whatever an import adds is durable before it returns.
 
+use super::secrets::check_public_name;
 use super::{KeysWriteFault, SecretFault, Vault};
 use crate::ca::{Authority, CaFault, LOCAL_CA_NAME, StoredCa};
 use crate::cluster_ca::{CLUSTER_CA_NAME, StoredClusterCa, check_certificates};
@@ -20,6 +22,8 @@ const EPOCH_TAG: u8 = 1;
 const CANDIDATE_TAG: u8 = 2;
 const LOCAL_CA_TAG: u8 = 3;
 const CLUSTER_CA_TAG: u8 = 4;
+/// Length of the name, the name, the secret.
+const SECRET_TAG: u8 = 5;
 const EPOCH_BYTES: usize = 4;
 
 /// Why keys were not exported or not imported.
@@ -160,6 +164,58 @@ impl Vault {
             keys.put_secrets(&put)?;
         }
         Ok(())
+    }
+
+    /// Seals a secret of the program's settings, with its name, for the node with this sealing key.
+    pub fn export_secret(
+        &self,
+        name: &str,
+        recipient_sealing_key: &[u8],
+    ) -> Result<Vec<u8>, TransferFault> {
+        let purpose = EnvelopePurpose::Secret;
+        let secret = self.secret_get(name)?;
+        let secret = secret.ok_or(TransferFault::NothingHeld(purpose))?;
+        let length = u8::try_from(name.len()).map_err(|_| TransferFault::Content)?;
+        let name = [&[length], name.as_bytes()].concat();
+        let entry = Entry {
+            tag: SECRET_TAG,
+            parts: [&name, secret.expose()],
+        };
+        Ok(envelope::seal(
+            purpose,
+            &self.cluster,
+            recipient_sealing_key,
+            &[entry],
+        )?)
+    }
+
+    /// Opens what another member exported for this node. `take` is given the name, what is held
+    /// under it and what was sent, and gives what is to be held from now on, if that is another.
+    /// Says whether something was stored.
+    pub fn import_secret(
+        &self,
+        envelope: &[u8],
+        take: impl FnOnce(&str, Option<&Secret>, &Secret) -> Option<Secret>,
+    ) -> Result<bool, TransferFault> {
+        let own = self.node_keys()?.sealing;
+        let opened = envelope::open(EnvelopePurpose::Secret, &self.cluster, &own, envelope)?;
+        let entries = opened.entries()?;
+        let [(SECRET_TAG, bytes)] = entries.as_slice() else {
+            return Err(TransferFault::Content);
+        };
+        let split = bytes.split_first();
+        let split = split.and_then(|(length, rest)| rest.split_at_checked(usize::from(*length)));
+        let (name, sent) = split.ok_or(TransferFault::Content)?;
+        let name = std::str::from_utf8(name).map_err(|_| TransferFault::Content)?;
+        check_public_name(name)?;
+        let mut keys = self.keys.lock();
+        keys.settle()?;
+        let held = keys.secret(name)?;
+        let Some(kept) = take(name, held.as_ref(), &Secret::copy_of(sent)) else {
+            return Ok(false);
+        };
+        keys.put_secrets(&[(name, &kept)])?;
+        Ok(true)
     }
 }
 

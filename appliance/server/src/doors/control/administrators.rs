@@ -4,6 +4,7 @@
 use super::{Answer, ControlDoor};
 use crate::administrators::{self, NotSet, Policy};
 use crate::lockout::Source;
+use crate::member::shared_secrets;
 use crate::render;
 use crate::sign_in;
 use domain::{Actor, Ask, Hash, Name, PERMISSIONS, PRESETS, Permissions, Right};
@@ -148,7 +149,8 @@ impl ControlDoor {
         Ok(done)
     }
 
-    /// Checks a new password by the policy and seals it; gives its commitment.
+    /// Checks a new password by the policy, seals it, here and on the other nodes; gives its
+    /// commitment.
     async fn seal(&self, name: &Name, password: String) -> Result<Hash, String> {
         let (policy, approved, committed) = {
             let state = self.engine.machine().state();
@@ -159,12 +161,12 @@ impl ControlDoor {
         let checked = policy.check(name.as_str(), &password);
         let password = Secret::take(password.into_bytes());
         checked.map_err(|why| format!("this password is not taken: {why}"))?;
-        let (vault, name) = (self.engine.vault().clone(), name.clone());
+        let (vault, of) = (self.engine.vault().clone(), name.clone());
         let sealed = tokio::task::spawn_blocking(move || {
             let committed = committed.as_ref();
             administrators::set_password(
                 &vault,
-                &name,
+                &of,
                 committed,
                 &password,
                 approved,
@@ -172,7 +174,10 @@ impl ControlDoor {
             )
         });
         let sealed = sealed.await.map_err(|e| e.to_string())?;
-        sealed.map_err(|e: NotSet| e.to_string())
+        let sealed = sealed.map_err(|e: NotSet| e.to_string())?;
+        let secret = administrators::secret_name(name);
+        shared_secrets::hand_out(&self.engine, &self.colleagues, &secret).await?;
+        Ok(sealed)
     }
 
     fn administrators(&self) -> Value {

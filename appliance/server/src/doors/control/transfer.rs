@@ -3,6 +3,7 @@
 
 use super::{Answer, ControlDoor, Line};
 use crate::jobs::rotation;
+use crate::member::shared_secrets;
 use crate::transfer::trial::{self, Steps};
 use crate::transfer::{age, credential, shelf};
 use domain::{Actor, Ask, Destination, Hash, Name, Right, RotationCause, SettingValue, Stream};
@@ -384,6 +385,8 @@ impl ControlDoor {
             });
             let kept = kept.await.map_err(|e| e.to_string())?;
             destination.way_in = WayIn::Password(kept.map_err(|e| format!("{e:#}"))?);
+            let secret = credential::password_name(&name);
+            shared_secrets::hand_out(&self.engine, &self.colleagues, &secret).await?;
         }
         let ask = Ask::PutDestination {
             name: name.clone(),

@@ -426,3 +426,45 @@ fn two_cas_where_there_can_be_one_are_a_conflict() {
         Err(TransferFault::NothingHeld(EnvelopePurpose::Shared))
     ));
 }
+
+#[test]
+fn a_named_secret_goes_to_one_member_and_is_merged_there() {
+    let [a, b, c] = three();
+    let secret = |text: &str| Secret::copy_of(text.as_bytes());
+    let fault = a.vault.export_secret("x", &sealing_key(&b)).unwrap_err();
+    assert!(matches!(
+        fault,
+        TransferFault::NothingHeld(EnvelopePurpose::Secret)
+    ));
+    a.vault.secret_put("x", &secret("one")).unwrap();
+    let envelope = a.vault.export_secret("x", &sealing_key(&b)).unwrap();
+    assert!(!envelope.windows(3).any(|bytes| bytes == b"one"));
+    let take = |_: &str, _: Option<&Secret>, sent: &Secret| Some(Secret::copy_of(sent.expose()));
+    let fault = c.vault.import_secret(&envelope, take).unwrap_err();
+    assert!(matches!(
+        fault,
+        TransferFault::Envelope(EnvelopeFault::Refused)
+    ));
+    assert!(b.vault.import_keks(&envelope).is_err(), "another purpose");
+    assert!(b.vault.import_secret(&envelope, take).unwrap());
+    let held = b.vault.secret_get("x").unwrap().unwrap();
+    assert_eq!(held.expose(), b"one");
+    // What is held is shown to whoever decides, who may leave it as it is.
+    b.vault.secret_put("x", &secret("two")).unwrap();
+    let stored = b.vault.import_secret(&envelope, |name, held, sent| {
+        assert_eq!((name, sent.expose()), ("x", &b"one"[..]));
+        assert_eq!(held.unwrap().expose(), b"two");
+        None
+    });
+    assert!(!stored.unwrap());
+    let again = b.restarted();
+    let held = again.vault.secret_get("x").unwrap().unwrap();
+    assert_eq!(held.expose(), b"two");
+    assert_eq!(again.vault.secret_names(""), ["x"]);
+    // The vault's own are neither given nor taken.
+    assert!(
+        a.vault
+            .export_secret("strongroom.log-key", &sealing_key(&c))
+            .is_err()
+    );
+}
