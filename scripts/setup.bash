@@ -39,9 +39,12 @@ as_root() {
 # can drive out one that was there in another version, so it looks again afterwards.
 install_packages() {
     local missing round package
+    local -A came=()
     for round in 1 2 3; do
         find_missing "$@"
+        for package in "${missing[@]}"; do came[$package]=1; done
         if [ ${#missing[@]} = 0 ]; then
+            stop_services
             say "Debian packages: all there"
             return
         fi
@@ -60,6 +63,19 @@ install_packages() {
     find_missing "$@"
     [ ${#missing[@]} = 0 ] ||
         fail "these Debian packages drive each other out: ${missing[*]}; see apt-cache policy"
+    stop_services
+}
+
+# stop_services: what has just come (`came` of the caller) is wanted as a program; a service of this
+# machine that its owner did not ask for is none. One that was there before is left as it is.
+stop_services() {
+    [ -d /run/systemd/system ] || return 0
+    local package
+    for package in openssh-server:ssh chrony:chrony; do
+        [ -n "${came[${package%:*}]:-}" ] || continue
+        say "stopping ${package#*:}.service, which came with ${package%:*}: only its program is used"
+        as_root systemctl disable --quiet --now "${package#*:}.service" || true
+    done
 }
 
 # find_missing NAME...: puts those that are not installed into `missing` of the caller.
