@@ -72,15 +72,16 @@ pub(crate) async fn hand_out(
     colleagues: &Colleagues,
     name: &str,
 ) -> Result<(), String> {
-    let others: Vec<(NodeId, bool, Vec<u8>)> = {
+    let (here, others): (usize, Vec<(NodeId, bool, Vec<u8>)>) = {
         let state = engine.machine().state();
+        let me = state.member(engine.node());
         let others = takers(&state).filter(|(id, _)| *id != engine.node());
-        others
-            .map(|(id, node)| (id, node.role.votes(), node.sealing_key.clone()))
-            .collect()
+        let others = others.map(|(id, node)| (id, node.role.votes(), node.sealing_key.clone()));
+        let votes = me.is_some_and(|me| me.role.votes());
+        (usize::from(votes), others.collect())
     };
     let mut asked = JoinSet::new();
-    let (mut have, mut of, mut missing) = (1, 1, Vec::new());
+    let (mut have, mut of, mut missing) = (here, here, Vec::new());
     for (node, votes, key) in others {
         of += usize::from(votes);
         let envelope = engine.vault().export_secret(name, &key);
@@ -230,4 +231,35 @@ async fn fetched(vault: &Vault, colleagues: &Colleagues, name: &str, wanted: &Wa
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use domain::ClusterId;
+    use vault::{Credential, NewSlot};
+
+    #[test]
+    fn only_what_nobody_needs_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let credential = Credential::Passphrase(Secret::copy_of(b"a passphrase for tests"));
+        let id = ClusterId::from_bytes([7; 16]);
+        let vault = Vault::initialise(folder.path(), id, NewSlot::new(credential)).unwrap();
+        let put = |name: &str, text: &str| {
+            let secret = Secret::copy_of(text.as_bytes());
+            vault.secret_put(name, &secret).unwrap();
+        };
+        put("administrator.eve", "verifiers");
+        put("administrator.jane", "verifiers");
+        put("transfer.ssh-key", "of this node");
+        put("console", "of this node");
+        let before = Kept::all(&vault);
+        // Somebody gives Jane's name to another, while she is gone from the log.
+        put("administrator.jane", "verifiers of another");
+        Wants::default().forget(&vault, before);
+        let names = vault.secret_names("");
+        assert_eq!(names, ["administrator.jane", "console", "transfer.ssh-key"]);
+        assert!(!is_shared("console") && !is_shared("transfer.ssh-key"));
+    }
 }
