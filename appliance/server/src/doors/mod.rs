@@ -1,6 +1,7 @@
 //! The doors: what speaks to the outside. They translate; they decide nothing.
 
 pub mod control;
+pub(crate) mod https;
 pub mod kmip;
 pub(crate) mod status;
 pub(crate) mod threshold;

@@ -88,34 +88,13 @@ struct Given {
     made: Instant,
 }
 
-/// Who is here, and what each was given.
+/// What each address was given.
 #[derive(Default)]
 pub(super) struct Served {
     documents: BTreeMap<(IpAddr, Option<String>), Given>,
-    connections: BTreeMap<IpAddr, usize>,
 }
 
 impl Served {
-    /// Whether an address may have one more connection.
-    pub(super) fn enter(&mut self, from: IpAddr, most: usize) -> bool {
-        let open = self.connections.entry(from).or_default();
-        if *open >= most {
-            return false;
-        }
-        *open += 1;
-        true
-    }
-
-    /// A connection of an address has ended.
-    pub(super) fn leave(&mut self, from: IpAddr) {
-        if let Some(open) = self.connections.get_mut(&from) {
-            *open = open.saturating_sub(1);
-            if *open == 0 {
-                self.connections.remove(&from);
-            }
-        }
-    }
-
     /// The document for an address: the one of this second, or a new one.
     pub(super) fn document(
         &mut self,
@@ -195,13 +174,5 @@ mod tests {
             served.document(address(1), Some(&n.to_string()), || json!({}));
         }
         assert_eq!(served.documents.len(), DOCUMENTS_MAX);
-        for _ in 0..3 {
-            assert!(served.enter(address(1), 3));
-        }
-        assert!(!served.enter(address(1), 3) && served.enter(address(2), 3));
-        for _ in 0..3 {
-            served.leave(address(1));
-        }
-        assert!(served.enter(address(1), 3));
     }
 }

@@ -8,6 +8,7 @@
 mod document;
 mod page;
 
+use crate::doors::https::{self, Answers, Limits};
 use crate::engine::Engine;
 use crate::jobs::cosign::Cosigner;
 use crate::notary::Notary;
@@ -16,31 +17,22 @@ use document::Served;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-/// Connections at once: monitoring needs few, and they must not take room from KMIP (ABUSE A48).
-const CONNECTIONS_MAX: usize = 64;
-
-/// Connections at once from one address.
-const CONNECTIONS_PER_ADDRESS_MAX: usize = 16;
-
-/// Time for handshake and request headers.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Time one connection may last.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Pause when no connection can be taken, for want of file descriptors say.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Monitoring needs few connections, and short ones.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    per_address: 16,
+    request: Duration::from_secs(10),
+    connection: Duration::from_secs(60),
+    headers_bytes: 16 * 1024,
+};
 
 /// Longest nonce: a UUID or 32 random bytes in base64 fit well.
 const NONCE_CHARS_MAX: usize = 64;
@@ -84,59 +76,11 @@ impl StatusDoor {
 
     /// Serves until told to stop.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut stop = self.stop.clone();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => return,
-            };
-            let Ok((stream, peer)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let Ok(place) = places.clone().try_acquire_owned() else {
-                continue;
-            };
-            if !self
-                .served
-                .lock()
-                .enter(peer.ip(), CONNECTIONS_PER_ADDRESS_MAX)
-            {
-                continue;
-            }
-            let door = self.clone();
-            tokio::spawn(async move {
-                // Monitoring that hangs up early is nothing to report.
-                let connection = door.connection(stream, peer);
-                let served = tokio::time::timeout(CONNECTION_TIMEOUT, connection);
-                tokio::select! {
-                    served = served => drop(served),
-                    () = door.tls.switched() => {}
-                }
-                door.served.lock().leave(peer.ip());
-                drop(place);
-            });
-        }
+        let (tls, stop) = (self.tls.clone(), self.stop.clone());
+        https::serve(listener, tls, LIMITS, self, stop).await;
     }
 
-    async fn connection(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let stream = tokio::time::timeout(REQUEST_TIMEOUT, self.tls.accept(stream)).await??;
-        let from = peer.ip();
-        let answer = service_fn(async |request| Ok::<_, Infallible>(self.answer(&request, from)));
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(REQUEST_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), answer)
-            .await?;
-        Ok(())
-    }
-
-    fn answer(&self, request: &Request<Incoming>, from: IpAddr) -> Response<Full<Bytes>> {
+    fn respond(&self, request: &Request<Incoming>, from: IpAddr) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".to_owned());
             let allowed = HeaderValue::from_static("GET, HEAD");
@@ -186,6 +130,14 @@ impl StatusDoor {
     }
 }
 
+impl Answers for StatusDoor {
+    type Content = Full<Bytes>;
+
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> Response<Full<Bytes>> {
+        self.respond(&request, from)
+    }
+}
+
 /// What `?nonce=` says: it comes back in the document, so that an old one is not taken for new.
 fn nonce(query: Option<&str>) -> Result<Option<&str>, String> {
     let wrong = || {
@@ -219,7 +171,6 @@ fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Res
         ("content-security-policy", page::POLICY),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
-        ("strict-transport-security", "max-age=31536000"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -1,7 +1,7 @@
 //! The web port: the pages for administrators, `/health` for load balancers and `/metrics` for
 //! Prometheus.
 //!
-//! * this file: the listener and its limits
+//! * this file: the port and its limits
 //! * `visit`: what is let in: sessions, form tokens, the origin and the size of a form
 //! * `routes`: which page answers which path
 //! * `home`, `keys`, `clients`, `logs`, `exports`: the pages; their text is in `templates/`
@@ -22,38 +22,28 @@ mod routes;
 mod visit;
 
 use crate::doors::control::ControlDoor;
+use crate::doors::https::{self, Answers, Limits};
 use crate::engine::Engine;
 use crate::tls::Offer;
 use exports::Exports;
+use hyper::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-/// Connections at once: people and monitoring need few, and they must not take room from KMIP.
-const CONNECTIONS_MAX: usize = 128;
-
-/// Connections from one address: a browser takes six, and several people may sit behind one.
-const CONNECTIONS_PER_ADDRESS_MAX: usize = 32;
-
-/// Time for the handshake, for the headers of a request, and between two requests.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Time one connection may last: an export over a slow line is the longest use.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3_600);
-
-/// Bytes of the headers of a request: ours are short, and so is the cookie.
-const HEADERS_BYTES_MAX: usize = 16 * 1024;
-
-/// Pause when no connection can be taken, for want of file descriptors say.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// People and monitoring need few connections. A browser takes six, and several people may sit
+/// behind one address; an export over a slow line is the longest use; our headers are short, and so
+/// is the cookie.
+const LIMITS: Limits = Limits {
+    connections: 128,
+    per_address: 32,
+    request: Duration::from_secs(10),
+    connection: Duration::from_secs(3_600),
+    headers_bytes: 16 * 1024,
+};
 
 /// The web port, ready to open.
 pub(crate) struct WebDoor {
@@ -62,31 +52,11 @@ pub(crate) struct WebDoor {
     exports: Exports,
     tls: Offer,
     stop: watch::Receiver<bool>,
-    /// Open connections by address.
-    guests: Mutex<BTreeMap<IpAddr, usize>>,
 }
 
 impl std::fmt::Debug for WebDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WebDoor").finish_non_exhaustive()
-    }
-}
-
-/// The place of a connection; it is free again when this is dropped.
-struct Place {
-    door: Arc<WebDoor>,
-    address: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut guests = self.door.guests.lock();
-        if let Some(count) = guests.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                guests.remove(&self.address);
-            }
-        }
     }
 }
 
@@ -105,76 +75,20 @@ impl WebDoor {
             exports,
             tls,
             stop,
-            guests: Mutex::new(BTreeMap::new()),
         })
     }
 
     /// Serves until told to stop.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut stop = self.stop.clone();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => return,
-            };
-            let Ok((stream, peer)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let Ok(permit) = places.clone().try_acquire_owned() else {
-                continue;
-            };
-            let Some(place) = self.clone().place(peer.ip()) else {
-                continue;
-            };
-            let mut stop = self.stop.clone();
-            tokio::spawn(async move {
-                let door = place.door.clone();
-                let served =
-                    tokio::time::timeout(CONNECTION_TIMEOUT, door.connection(stream, peer));
-                tokio::select! {
-                    // Who hangs up early is nothing to report.
-                    served = served => drop(served),
-                    () = door.tls.switched() => {}
-                    _ = stop.wait_for(|stop| *stop) => {}
-                }
-                drop((permit, place));
-            });
-        }
+        let (tls, stop) = (self.tls.clone(), self.stop.clone());
+        https::serve(listener, tls, LIMITS, self, stop).await;
     }
+}
 
-    fn place(self: Arc<Self>, address: IpAddr) -> Option<Place> {
-        {
-            let mut guests = self.guests.lock();
-            let count = guests.entry(address).or_default();
-            if *count >= CONNECTIONS_PER_ADDRESS_MAX {
-                return None;
-            }
-            *count += 1;
-        }
-        Some(Place {
-            door: self,
-            address,
-        })
-    }
+impl Answers for WebDoor {
+    type Content = reply::Content;
 
-    async fn connection(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        stream.set_nodelay(true)?;
-        let stream = tokio::time::timeout(REQUEST_TIMEOUT, self.tls.accept(stream)).await??;
-        let answer = service_fn(async |request: hyper::Request<Incoming>| {
-            Ok::<_, Infallible>(self.respond(request, peer.ip()).await)
-        });
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(REQUEST_TIMEOUT)
-            .max_buf_size(HEADERS_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), answer)
-            .await?;
-        Ok(())
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> reply::Reply {
+        self.respond(request, from).await
     }
 }

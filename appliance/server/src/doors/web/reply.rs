@@ -30,7 +30,7 @@ const HEADERS: [(&str, &str); 6] = [
 
 /// A body: bytes at hand, or those of a file as they are read.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Whole(Option<Bytes>),
     Stream {
         chunks: mpsc::Receiver<io::Result<Bytes>>,
