@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod kmip;
+pub mod services;
 pub(crate) mod status;
 pub(crate) mod threshold;
 pub mod web;

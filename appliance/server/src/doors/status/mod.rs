@@ -105,7 +105,7 @@ impl StatusDoor {
             {
                 continue;
             }
-            let door = self.clone();
+            let (door, mut stop) = (self.clone(), self.stop.clone());
             tokio::spawn(async move {
                 // Monitoring that hangs up early is nothing to report.
                 let connection = door.connection(stream, peer);
@@ -113,6 +113,7 @@ impl StatusDoor {
                 tokio::select! {
                     served = served => drop(served),
                     () = door.tls.switched() => {}
+                    _ = stop.wait_for(|stop| *stop) => {}
                 }
                 door.served.lock().leave(peer.ip());
                 drop(place);
