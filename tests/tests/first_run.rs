@@ -404,11 +404,14 @@ fn everything_is_destroyed_on_demand() -> Result<()> {
         log.contains("asked Zeroize with a secret that opens no"),
         "{log}"
     );
-    terminal.send("zeroize\r")?;
+    // The other name of the same.
+    terminal.send("reset to factory\r")?;
     terminal.answer("zeroize.secret", PASSPHRASE)?;
     terminal.answer("zeroize.confirm", "zeroize")?;
     terminal.expect("Everything is destroyed")?;
     ensure!(!terminal.seen.contains(PASSPHRASE), "a secret was shown");
+    let network = appliance.path("settings/network.json");
+    ensure!(network.exists(), "the network has its settings until then");
     // PID 1 would start it again.
     appliance.kill()?;
     fs::remove_file(appliance.path("setup"))?;
@@ -422,6 +425,8 @@ fn everything_is_destroyed_on_demand() -> Result<()> {
         let left = fs::read_dir(appliance.path(folder))?.count();
         ensure!(left == 0, "{left} files are left in {folder}");
     }
+    // A machine without settings has no address.
+    ensure!(!network.exists(), "the network goes on as it was set up");
     Ok(())
 }
 

@@ -393,14 +393,14 @@ fn silent_and_hostile_servers_are_left_in_time() -> Result<()> {
 fn logs_are_closed_by_size_and_by_schedule() -> Result<()> {
     let (site, server) = (Site::new()?, Sshd::start(Kind::Sftp)?);
     let node = connected(&site, &server, &server.address(), "activity,audit")?;
-    node.run(&["log", "rotation", "size", "1"])?;
+    node.run(&["configure", "set", "log.size", "1"])?;
     let made = tests::load::fill(node.kmip(), &node.identity("demo"), 6_000)?;
     println!("{made} events");
     wait_for(&server.inbox(), 1)?;
-    node.run(&["log", "rotation", "size", "1024"])?;
-    node.run(&["log", "rotation", "audit.rotate", "daily"])?;
+    node.run(&["configure", "set", "log.size", "1024"])?;
+    node.run(&["configure", "set", "log.audit.rotate", "daily"])?;
     let before = arrived(&server.inbox())?.len();
-    let output = node.cli(&["log", "rotation", "audit.rotate", "sometimes"])?;
+    let output = node.cli(&["configure", "set", "log.audit.rotate", "sometimes"])?;
     ensure!(!output.status.success(), "sometimes is no rhythm");
     // A log in which nothing is new is not closed.
     node.client()?.create(Some("later"), 256)?;
@@ -424,8 +424,8 @@ fn an_hour_without_the_destination_loses_no_record() -> Result<()> {
     node.run(&["log", "rotate", "audit"])?;
     wait_for(&server.inbox(), 1)?;
     server.stop()?;
-    node.run(&["log", "rotation", "size", "1"])?;
-    node.run(&["log", "rotation", "activity.rotate", "hourly"])?;
+    node.run(&["configure", "set", "log.size", "1"])?;
+    node.run(&["configure", "set", "log.activity.rotate", "hourly"])?;
     let mut client = node.client()?;
     let uid = client.create(Some("kept"), 256)?;
     let mut gets = 0_u64;

@@ -5,8 +5,8 @@
 use crate::administrator::needed;
 use crate::member::{DOORS_FORMAT, FIRST_FORMAT, OFFICERS_FORMAT, first_format, is_first_format};
 use crate::setting;
-use crate::{Attribute, AttributeName, Candidate, ClusterId, Epoch, Fingerprint, Hash};
-use crate::{Destination, LogHead, RotationCause, TRANSFER_FORMAT, TransferOutcome, View};
+use crate::{Attribute, AttributeName, Candidate, ClusterId, DoorIdentity, Epoch, Fingerprint};
+use crate::{Destination, Hash, LogHead, RotationCause, TRANSFER_FORMAT, TransferOutcome, View};
 use crate::{LifecycleState, MemberRole, Name, NodeId, ObjectType, OfflineGet, SettingValue, Time};
 use crate::{Permissions, Uid, Value};
 use alloc::string::String;
@@ -548,6 +548,20 @@ pub enum Ask {
         /// What came of it.
         outcome: TransferOutcome,
     },
+    /// A node is recognised at its doors by something new. Operators only.
+    RenewIdentity {
+        /// Which.
+        node: NodeId,
+        /// By what.
+        identity: DoorIdentity,
+    },
+    /// The clock of a node's machine is set by hand. Operators only.
+    SetClock {
+        /// Whose.
+        node: NodeId,
+        /// To what.
+        to: Time,
+    },
 }
 
 impl Ask {
@@ -610,6 +624,8 @@ impl Ask {
             Self::PutDestination { .. } => "Put Destination",
             Self::RemoveDestination { .. } => "Remove Destination",
             Self::RecordTransfer { .. } => "Record Transfer",
+            Self::RenewIdentity { .. } => "Renew Identity",
+            Self::SetClock { .. } => "Set Clock",
         }
     }
 
@@ -680,6 +696,7 @@ impl Ask {
             | Self::PutDestination { .. }
             | Self::RemoveDestination { .. }
             | Self::RecordTransfer { .. } => TRANSFER_FORMAT,
+            Self::RenewIdentity { .. } | Self::SetClock { .. } => DOORS_FORMAT,
         }
     }
 

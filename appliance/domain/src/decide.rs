@@ -15,6 +15,7 @@ mod administrators;
 mod attributes;
 mod cluster;
 mod integrity;
+mod machine;
 mod membership;
 mod objects;
 mod salvage;

@@ -5,8 +5,8 @@
 //! files in `tests/golden` pin the bytes of every kind.
 
 use crate::member::{first_format, is_first_format};
-use crate::{Actor, Attribute, AttributeName, Candidate, ClusterId, Command, Denial, Epoch};
-use crate::{Destination, RotationCause, TransferOutcome, View};
+use crate::{Actor, Attribute, AttributeName, Candidate, ClusterId, Command, Denial};
+use crate::{Destination, DoorIdentity, Epoch, RotationCause, TransferOutcome, View};
 use crate::{Fingerprint, Hash, Instance, KeyPolicy, LifecycleState, Material, MemberRole};
 use crate::{Membership, Name, NodeId, ObjectType, OfflineGet, Permissions, Stale, Time, Uid};
 use alloc::string::String;
@@ -508,6 +508,22 @@ pub enum Event {
         number: u64,
         /// What it came to.
         outcome: TransferOutcome,
+    },
+    /// A node is recognised at its doors by something new.
+    IdentityRenewed {
+        /// Which.
+        node: NodeId,
+        /// By what.
+        identity: DoorIdentity,
+    },
+    /// The clock of a node's machine was set by hand.
+    ClockSet {
+        /// Whose.
+        node: NodeId,
+        /// The time that it acted by.
+        was: Time,
+        /// The time it was set to.
+        is: Time,
     },
     /// A rule said no to a command.
     Refused {

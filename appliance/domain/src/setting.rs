@@ -332,6 +332,10 @@ pub const TABLE: &[Setting] = &[
         format: DOORS_FORMAT,
         ..listener(STATUS_LISTEN, "Status port listens on", "0.0.0.0:9081")
     },
+    service("services.kmip", "KMIP port"),
+    service("services.web", "Web port"),
+    service("services.ssh", "SSH port"),
+    service("services.status", "Status port"),
 ];
 
 /// The settings that say how often a log is closed, by view.
@@ -341,6 +345,23 @@ pub const fn rotation_id(view: View) -> &'static str {
         View::Audit => "log.audit.rotate",
         View::Activity => "log.activity.rotate",
         View::Client => "log.client.rotate",
+    }
+}
+
+/// Whether a service is open to those outside. The serial console has no such setting: there it is
+/// mended.
+const fn service(id: &'static str, title: &'static str) -> Setting {
+    Setting {
+        id,
+        title,
+        help: "off closes it on this node, also after a restart; services stop and services start\n\
+               set it. The serial console is always open.\n\
+               on or off",
+        kind: Kind::Choice(&["on", "off"]),
+        default: Some("on"),
+        scope: Scope::Node,
+        permission: Permission::Services,
+        format: DOORS_FORMAT,
     }
 }
 

@@ -189,7 +189,7 @@ fn check_directory(directory: &str) -> Result<(), String> {
     )
 }
 
-fn check_host_key(fingerprint: &str) -> Result<(), String> {
+pub(crate) fn check_host_key(fingerprint: &str) -> Result<(), String> {
     let digits = fingerprint.strip_prefix(FINGERPRINT_PREFIX);
     let is_digit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
     if digits.is_some_and(|d| d.len() == FINGERPRINT_DIGITS && d.chars().all(is_digit)) {

@@ -3,7 +3,7 @@
 
 use crate::attribute::{shape, tag};
 use crate::{Access, AccessRecord, Actor, Attribute, AttributeName, Cause, Door, Event, Instance};
-use crate::{Destination, RotationCause, Stream, TransferOutcome};
+use crate::{Destination, DoorIdentity, RotationCause, Stream, TransferOutcome};
 use crate::{ObjectType, Permissions, Record, Stale, Tag, Value, algorithm};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -79,7 +79,9 @@ impl View {
             | Event::Repaired { .. }
             | Event::SettingChanged { .. }
             | Event::LogRotated { .. }
-            | Event::LogTransferred { .. } => Self::System,
+            | Event::LogTransferred { .. }
+            | Event::IdentityRenewed { .. }
+            | Event::ClockSet { .. } => Self::System,
             Event::UserPut { .. }
             | Event::CertificateIssued { .. }
             | Event::UserRevoked { .. }
@@ -391,6 +393,25 @@ fn happened_to_appliance(event: &Event) -> Option<String> {
                 .map(|node| format!(" of node {}", node.0))
                 .unwrap_or_default();
             format!("set {}{whose} to \"{}\"", shown(id), shown(value))
+        }
+        Event::IdentityRenewed { node, identity } => {
+            let is = match identity {
+                DoorIdentity::SshHostKey { was, is } => format!("{is}, before {was}"),
+                DoorIdentity::ServerCertificate {
+                    certificate,
+                    serial,
+                    ..
+                } => format!("serial number {}, SHA-256 {certificate}", shown(serial)),
+            };
+            format!("renewed the {} of node {}: {is}", identity.name(), node.0)
+        }
+        Event::ClockSet { node, was, is } => {
+            let seconds = is.0.saturating_sub(was.0) / 1_000;
+            let (way, seconds) = match seconds {
+                back @ ..0 => ("back", back.unsigned_abs()),
+                ahead => ("forward", ahead.unsigned_abs()),
+            };
+            format!("set the clock of node {} {way} by {seconds} s", node.0)
         }
         _ => return happened_to_administrator(event),
     })

@@ -93,6 +93,8 @@ rotate-log: logging
 put-destination: logging
 remove-destination: logging
 record-transfer: logging
+renew-identity: tls
+set-clock: network
 create-for: keys
 ";
 

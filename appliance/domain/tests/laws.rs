@@ -262,7 +262,7 @@ fn kind(event: &Event) -> String {
 }
 
 /// Every kind of event.
-const EVENTS: [&str; 53] = [
+const EVENTS: [&str; 55] = [
     "ClusterFounded",
     "NodeStarted",
     "NodeStopped",
@@ -315,6 +315,8 @@ const EVENTS: [&str; 53] = [
     "DestinationPut",
     "DestinationRemoved",
     "LogTransferred",
+    "IdentityRenewed",
+    "ClockSet",
     "Refused",
 ];
 

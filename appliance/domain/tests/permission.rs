@@ -268,7 +268,7 @@ fn administrator_rows() -> Vec<(Ask, &'static str)> {
     ]
 }
 
-/// Asks about closed logs and where they go.
+/// Asks about closed logs and where they go, and about a node's machine.
 fn transfer_rows() -> Vec<(Ask, &'static str)> {
     let (staff, operators) = ("ppppcc++u", "ppppcc+pu");
     let rotate = Ask::RotateLog {
@@ -299,6 +299,24 @@ fn transfer_rows() -> Vec<(Ask, &'static str)> {
         ),
         (Ask::RemoveDestination { name: there() }, operators),
         (record, staff),
+        (
+            Ask::RenewIdentity {
+                node: NODE,
+                identity: DoorIdentity::ServerCertificate {
+                    certificate: certificate("web"),
+                    serial: "1f".to_string(),
+                    not_after: START,
+                },
+            },
+            operators,
+        ),
+        (
+            Ask::SetClock {
+                node: NODE,
+                to: Time(START.0 + 3_600_000),
+            },
+            operators,
+        ),
     ]
 }
 
@@ -600,6 +618,8 @@ fn number(ask: &Ask) -> usize {
         Ask::PutDestination { .. } => 53,
         Ask::RemoveDestination { .. } => 54,
         Ask::RecordTransfer { .. } => 55,
+        Ask::RenewIdentity { .. } => 56,
+        Ask::SetClock { .. } => 57,
     }
 }
 
@@ -611,7 +631,7 @@ fn every_ask_by_everybody() {
     covered.push(0); // FoundCluster is below: it needs another world.
     covered.sort_unstable();
     covered.dedup();
-    assert_eq!(covered, (0..56).collect::<Vec<_>>());
+    assert_eq!(covered, (0..58).collect::<Vec<_>>());
 
     for (ask, row) in rows {
         let happened: String = ACTORS

@@ -164,19 +164,7 @@ impl Founder<'_> {
             self.layout.server_certificate(),
         );
         if vault.server_identity(&server_identity()).is_err() || !server_file.exists() {
-            let mut names = vec![
-                SubjectName::Dns("localhost".into()),
-                SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                SubjectName::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
-            ];
-            if !self.address.is_loopback() && !self.address.is_unspecified() {
-                names.push(SubjectName::Ip(self.address));
-            }
-            names.extend(self.names.iter().cloned().map(SubjectName::Dns));
-            let profile = ServerProfile {
-                names,
-                validity: validity(now, CERTIFICATE_DAYS),
-            };
+            let profile = server_profile(self.address, self.names, now);
             let issued = vault.issue_server_identity(&server_identity(), &profile)?;
             write_file(&server_file, issued.pem.as_bytes(), 0o644)?;
         }
@@ -184,6 +172,24 @@ impl Founder<'_> {
             write_file(&ca_file, ca.certificate().pem.as_bytes(), 0o644)?;
         }
         Ok(())
+    }
+}
+
+/// What the certificate of the ports is for: the names of this machine for itself, and those that
+/// clients have for it.
+pub(crate) fn server_profile(address: IpAddr, names: &[String], now: Time) -> ServerProfile {
+    let mut all = vec![
+        SubjectName::Dns("localhost".into()),
+        SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        SubjectName::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+    ];
+    if !address.is_loopback() && !address.is_unspecified() {
+        all.push(SubjectName::Ip(address));
+    }
+    all.extend(names.iter().cloned().map(SubjectName::Dns));
+    ServerProfile {
+        names: all,
+        validity: validity(now, CERTIFICATE_DAYS),
     }
 }
 

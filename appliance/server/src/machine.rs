@@ -406,6 +406,7 @@ fn is_urgent(event: &Event) -> bool {
             | Event::SshKeysSet { .. }
             | Event::PermissionsSet { .. }
             | Event::AdministratorRemoved { .. }
+            | Event::IdentityRenewed { .. }
             // Of the whole cluster: approved algorithms or not, the name of the CA.
             | Event::SettingChanged { node: None, .. }
     )

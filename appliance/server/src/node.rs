@@ -8,6 +8,7 @@
 use crate::access_log::AccessLog;
 use crate::doors::control::{Control, ControlDoor, Speakers};
 use crate::doors::kmip::{KmipDoor, UserField};
+use crate::doors::services::{Keeper, Service};
 use crate::doors::status::{StatusDoor, Subject};
 use crate::doors::web::WebDoor;
 use crate::engine::{Engine, Parts};
@@ -22,11 +23,12 @@ use crate::member::gate::Gate;
 use crate::member::mend::{self, Mender};
 use crate::member::place::Place;
 use crate::notary::Notary;
+use crate::place_in_network::PlaceInNetwork;
 use crate::projections::Projections;
 use crate::room::Room;
 use crate::selftest;
 use crate::sign_in::SignIn;
-use crate::tls;
+use crate::tls::{self, ServerIdentity};
 use crate::transfer::courier::Courier;
 use crate::transfer::shelf::Shelf;
 use anyhow::{Context, bail};
@@ -77,6 +79,8 @@ pub struct Settings {
     pub ssh: Option<u32>,
     /// The socket of PID 1; none where it is none of ours.
     pub init: Option<PathBuf>,
+    /// The processes of network and time of an appliance; none where the machine is another's.
+    pub(crate) place: Option<PlaceInNetwork>,
 }
 
 /// Addresses of the doors that clients use.
@@ -162,8 +166,9 @@ impl Node {
             address: place.address.clone(),
         };
         let announced = jobs::start(&tools, &stopped);
-        let status = open_status(&settings, &parts, &stopped).await;
-        let doors = open_doors(&settings, &parts, status, &stopped).await?;
+        let opening = Opening::new(&settings, &parts, &stopped)?;
+        let status = opening.status().await;
+        let doors = opening.doors(status).await?;
         // Without a quorum it takes longer; the doors are open and say how old their answers are.
         drop(tokio::time::timeout(ANNOUNCE_TIME, announced).await);
         Ok(Self {
@@ -429,74 +434,154 @@ fn open_access_log(layout: &Layout, notary: &Notary) -> anyhow::Result<AccessLog
     Ok(AccessLog::start(ledger))
 }
 
-/// Opens the ports and the socket. A witness holds no keys, so it has nothing to serve.
-async fn open_doors(
-    settings: &Settings,
-    parts: &Assembled,
-    status: Option<SocketAddr>,
-    stop: &watch::Receiver<bool>,
-) -> anyhow::Result<Option<Doors>> {
-    let engine = &parts.engine;
-    let ports = match founding::holds_local_ca(engine.vault())? {
-        true => Some(Ports::open(settings).await?),
-        false => None,
-    };
-    let doors = ports.as_ref().map(|ports| ports.doors);
-    let control = ControlDoor::new(Control {
-        engine: engine.clone(),
-        notary: parts.notary.clone(),
-        cosigner: parts.cosigner.clone(),
-        courier: parts.courier.clone(),
-        colleagues: parts.colleagues.clone(),
-        layout: settings.layout.clone(),
-        doors,
-        status,
-        sign_in: SignIn::new(engine.clone()),
-        speakers: Speakers {
-            console: settings.console,
-            ssh: settings.ssh,
-        },
-        init: settings.init.clone(),
-    });
-    tokio::spawn(control.clone().open(stop.clone())?);
-    if let Some(ports) = ports {
-        ports.serve(settings, control, stop)?;
-    }
-    Ok(doors)
-}
-
 /// Days for which the status port of a witness has a certificate; it is made anew at each start.
 const WITNESS_CERTIFICATE_DAYS: i64 = 825;
 
-/// Opens the status port. What may go wrong with it is told and keeps no key from being served.
-async fn open_status(
-    settings: &Settings,
-    parts: &Assembled,
-    stop: &watch::Receiver<bool>,
-) -> Option<SocketAddr> {
-    let opened = async {
-        let engine = &parts.engine;
-        let listener = listen("status", "--status-port", settings.status).await?;
-        let address = listener.local_addr()?;
-        let offer = if founding::holds_local_ca(engine.vault())? {
-            tls::Configs::of(engine)?.server_only
-        } else {
-            let machine = Some(engine.machine().clone());
-            tls::Offer::of_passing_identity(WITNESS_CERTIFICATE_DAYS, machine)?
+/// What the opening of the doors needs.
+struct Opening<'a> {
+    settings: &'a Settings,
+    parts: &'a Assembled,
+    /// A witness has none: it holds no keys, so it has nothing to serve.
+    identity: Option<Arc<ServerIdentity>>,
+    keeper: Keeper,
+}
+
+impl<'a> Opening<'a> {
+    fn new(
+        settings: &'a Settings,
+        parts: &'a Assembled,
+        stop: &watch::Receiver<bool>,
+    ) -> anyhow::Result<Self> {
+        let vault = parts.engine.vault();
+        Ok(Self {
+            settings,
+            parts,
+            identity: match founding::holds_local_ca(vault)? {
+                true => Some(ServerIdentity::of(vault)?),
+                false => None,
+            },
+            keeper: Keeper {
+                engine: parts.engine.clone(),
+                ports: Arc::default(),
+                stop: stop.clone(),
+            },
+        })
+    }
+
+    /// Opens the ports and the socket.
+    async fn doors(&self, status: Option<SocketAddr>) -> anyhow::Result<Option<Doors>> {
+        let (settings, parts) = (self.settings, self.parts);
+        let ports = match &self.identity {
+            Some(_) => Some(Ports::open(settings).await?),
+            None => None,
         };
-        let subject = Subject::Node {
-            engine: engine.clone(),
+        let doors = ports.as_ref().map(|ports| ports.doors);
+        let control = ControlDoor::new(Control {
+            engine: parts.engine.clone(),
             notary: parts.notary.clone(),
             cosigner: parts.cosigner.clone(),
+            courier: parts.courier.clone(),
+            colleagues: parts.colleagues.clone(),
+            layout: settings.layout.clone(),
+            doors,
+            status,
+            sign_in: SignIn::new(parts.engine.clone()),
+            speakers: Speakers {
+                console: settings.console,
+                ssh: settings.ssh,
+            },
+            init: settings.init.clone(),
+            server_identity: self.identity.clone(),
+            ports: self.keeper.ports.clone(),
+            place: settings.place.clone(),
+        });
+        tokio::spawn(control.clone().open(self.keeper.stop.clone())?);
+        if let (Some(ports), Some(identity)) = (ports, &self.identity) {
+            self.serve(ports, identity, &control)?;
+        }
+        Ok(doors)
+    }
+
+    /// Serves the ports for clients, while their settings say so.
+    fn serve(
+        &self,
+        ports: Ports,
+        identity: &Arc<ServerIdentity>,
+        control: &Arc<ControlDoor>,
+    ) -> anyhow::Result<()> {
+        let (engine, field) = (self.parts.engine.clone(), self.settings.user_field);
+        let tls = tls::Configs::of(&engine, identity)?;
+        let (proven, server_only) = (tls.clients_proven, tls.server_only);
+        let kmip = {
+            let engine = engine.clone();
+            move |listener, stop| {
+                let door = KmipDoor::new(engine.clone(), proven.clone(), field, stop);
+                drop(tokio::spawn(door.serve(listener)));
+            }
         };
-        tokio::spawn(StatusDoor::new(subject, offer, stop.clone()).serve(listener));
-        anyhow::Ok(address)
-    };
-    match opened.await {
-        Ok(address) => Some(address),
-        Err(e) => {
-            tracing::error!("{e:#}");
-            None
+        let control = control.clone();
+        let web = move |listener, stop| {
+            let (engine, control) = (engine.clone(), control.clone());
+            let door = WebDoor::new(engine, control, server_only.clone(), stop);
+            drop(tokio::spawn(door.serve(listener)));
+        };
+        let Ports {
+            kmip: kmip_port,
+            web: web_port,
+            doors,
+        } = ports;
+        let keeper = || self.keeper.clone();
+        keeper().begin(Service::Kmip, doors.kmip, Some(kmip_port), kmip);
+        keeper().begin(Service::Web, doors.web, Some(web_port), web);
+        Ok(())
+    }
+
+    /// Opens the status port. What may go wrong with it is told and keeps no key from being served.
+    async fn status(&self) -> Option<SocketAddr> {
+        let opened = async {
+            let engine = &self.parts.engine;
+            let offer = match &self.identity {
+                Some(identity) => tls::Configs::of(engine, identity)?.server_only,
+                None => {
+                    let machine = Some(engine.machine().clone());
+                    tls::Offer::of_passing_identity(WITNESS_CERTIFICATE_DAYS, machine)?
+                }
+            };
+            let (notary, cosigner) = (self.parts.notary.clone(), self.parts.cosigner.clone());
+            let engine = engine.clone();
+            let serve = move |listener, stop| {
+                let subject = Subject::Node {
+                    engine: engine.clone(),
+                    notary: notary.clone(),
+                    cosigner: cosigner.clone(),
+                };
+                let door = StatusDoor::new(subject, offer.clone(), stop);
+                drop(tokio::spawn(door.serve(listener)));
+            };
+            let wanted = self.settings.status;
+            let listener = listen("status", "--status-port", wanted).await;
+            let address = match &listener {
+                Ok(listener) => listener.local_addr()?,
+                // It is tried again there.
+                Err(_) => wanted,
+            };
+            let (listener, failed) = match listener {
+                Ok(listener) => (Some(listener), None),
+                Err(e) => (None, Some(e)),
+            };
+            let keeper = self.keeper.clone();
+            keeper.begin(Service::Status, address, listener, serve);
+            match failed {
+                Some(e) => Err(e),
+                None => anyhow::Ok(address),
+            }
+        };
+        match opened.await {
+            Ok(address) => Some(address),
+            Err(e) => {
+                tracing::error!("{e:#}");
+                None
+            }
         }
     }
 }
@@ -534,26 +619,5 @@ impl Ports {
             web: web.local_addr()?,
         };
         Ok(Self { kmip, web, doors })
-    }
-
-    fn serve(
-        self,
-        settings: &Settings,
-        control: Arc<ControlDoor>,
-        stop: &watch::Receiver<bool>,
-    ) -> anyhow::Result<()> {
-        let engine = &control.engine;
-        let tls = tls::Configs::of(engine)?;
-        let (proven, field) = (tls.clients_proven, settings.user_field);
-        let door = KmipDoor::new(engine.clone(), proven, field, stop.clone());
-        tokio::spawn(door.serve(self.kmip));
-        let web = WebDoor::new(
-            engine.clone(),
-            control.clone(),
-            tls.server_only,
-            stop.clone(),
-        );
-        tokio::spawn(web.serve(self.web));
-        Ok(())
     }
 }

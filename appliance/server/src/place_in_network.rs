@@ -4,6 +4,7 @@
 use crate::layout::{Layout, write_file};
 use crate::operator_clock;
 use anyhow::Context;
+use network::time::clock::SetClock;
 use network::{Interface, Ipv4, Ipv6};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -63,15 +64,28 @@ impl PlaceInNetwork {
     }
 
     /// Has the clock set to what an operator typed, and goes by it from now on.
-    pub(crate) fn set_clock(&self, utc: &str) -> Result<(), String> {
+    pub(crate) fn set_clock(&self, request: &SetClock) -> Result<(), String> {
         let network = self.network.as_deref();
         let network = network.ok_or("nothing here sets the clock; the operating system does")?;
-        let request = operator_clock::request(utc)?;
         let file = network.with_file_name("clock.json");
-        let bytes = serde_json::to_vec(&request).map_err(|e| e.to_string())?;
+        let bytes = serde_json::to_vec(request).map_err(|e| e.to_string())?;
         write_file(&file, &bytes, 0o644).map_err(|e| format!("{}: {e}", file.display()))?;
-        operator_clock::follow(&request);
+        operator_clock::follow(request);
         Ok(())
+    }
+
+    /// Takes back what the other processes were told: the appliance is to be as new, and has no
+    /// address until somebody sets it up.
+    pub(crate) fn withdraw(&self) -> anyhow::Result<()> {
+        let Some(file) = &self.network else {
+            return Ok(());
+        };
+        match std::fs::remove_file(file) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("removing {}", file.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::machine::LedgerMachine;
 use anyhow::Context;
 use domain::{Name, Time};
+use parking_lot::RwLock;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::pki_types::UnixTime;
@@ -82,7 +83,8 @@ impl Offer {
             not_before: Time::from_seconds(now - BACKDATED_SECONDS),
             not_after: Time::from_seconds(now + days * 86_400),
         };
-        let identity = vault::passing_identity("Strongroom status", validity)?;
+        let passing = vault::passing_identity("Strongroom status", validity)?;
+        let identity = Arc::new(ServerIdentity(RwLock::new(passing)));
         let clock: Arc<dyn TimeProvider> = Arc::new(MachineTime);
         server_only(&identity, &clock, machine)
     }
@@ -156,42 +158,59 @@ impl std::fmt::Debug for Configs {
     }
 }
 
-/// One identity for every name: clients reach an appliance by name, by address or by alias.
+/// One identity for every name: clients reach an appliance by name, by address or by alias. All
+/// ports have the same, and another one is shown to whoever connects after it was renewed.
 #[derive(Debug)]
-struct OneIdentity(Arc<CertifiedKey>);
+pub(crate) struct ServerIdentity(RwLock<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for OneIdentity {
+impl ServerIdentity {
+    /// What the vault holds.
+    pub(crate) fn of(vault: &Vault) -> anyhow::Result<Arc<Self>> {
+        Ok(Arc::new(Self(RwLock::new(held(vault)?))))
+    }
+
+    /// Takes what the vault holds now.
+    pub(crate) fn renew(&self, vault: &Vault) -> anyhow::Result<()> {
+        *self.0.write() = held(vault)?;
+        Ok(())
+    }
+}
+
+fn held(vault: &Vault) -> anyhow::Result<Arc<CertifiedKey>> {
+    vault
+        .server_identity(&server_identity())
+        .context("server certificate")
+}
+
+impl ResolvesServerCert for ServerIdentity {
     fn resolve(&self, _hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
+        Some(self.0.read().clone())
     }
 }
 
 impl Configs {
     /// Makes both from what the vault holds. Certificates of clients are valid by the node's time.
-    pub(crate) fn of(engine: &Arc<Engine>) -> anyhow::Result<Self> {
+    pub(crate) fn of(engine: &Arc<Engine>, identity: &Arc<ServerIdentity>) -> anyhow::Result<Self> {
         let vault: &Vault = engine.vault();
-        let identity = vault
-            .server_identity(&server_identity())
-            .context("server certificate")?;
         let mut roots = RootCertStore::empty();
         let ca = vault.local_ca().context("Local CA")?;
         roots.add(ca.certificate().der.clone().into())?;
         let clock: Arc<dyn TimeProvider> = Arc::new(NodeTime(engine.clone()));
         let mode = Some(engine.machine().clone());
-        let proven = |set| config(set, &clock, &identity, Some(roots.clone()));
+        let proven = |set| config(set, &clock, identity, Some(roots.clone()));
         Ok(Self {
             clients_proven: Offer {
                 ordinary: proven(Set::Ordinary)?,
                 approved: proven(Set::Approved)?,
                 mode: mode.clone(),
             },
-            server_only: server_only(&identity, &clock, mode)?,
+            server_only: server_only(identity, &clock, mode)?,
         })
     }
 }
 
 fn server_only(
-    identity: &Arc<CertifiedKey>,
+    identity: &Arc<ServerIdentity>,
     clock: &Arc<dyn TimeProvider>,
     mode: Option<Arc<LedgerMachine>>,
 ) -> anyhow::Result<Offer> {
@@ -215,7 +234,7 @@ enum Set {
 fn config(
     set: Set,
     clock: &Arc<dyn TimeProvider>,
-    identity: &Arc<CertifiedKey>,
+    identity: &Arc<ServerIdentity>,
     roots: Option<RootCertStore>,
 ) -> anyhow::Result<TlsAcceptor> {
     let provider = Arc::new(match set {
@@ -233,7 +252,7 @@ fn config(
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(OneIdentity(identity.clone())));
+    let mut config = builder.with_cert_resolver(identity.clone());
     // FIPS 140-3 IG D.Q: TLS 1.2 with the extended master secret only.
     config.require_ems |= matches!(set, Set::Approved);
     Ok(TlsAcceptor::from(Arc::new(config)))

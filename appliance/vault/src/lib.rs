@@ -63,7 +63,7 @@ pub use slots::{
     SLOTS_MAX, SlotFault, SlotId, SlotKind, SlotSummary,
 };
 pub use spki::{SpkiFault, check_spki};
-pub use tls::{TlsFault, passing_identity};
+pub use tls::{DrawnIdentity, TlsFault, passing_identity};
 pub use vault::{
     ChangeFault, EpochFault, InitialiseFault, NotRenewed, RetireReport, SECRET_BYTES_MAX,
     SECRETS_MAX, SecretFault, SlotHealth, TransferFault, UnlockFault, Vault,

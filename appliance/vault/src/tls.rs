@@ -45,13 +45,25 @@ impl Drop for StoredIdentity {
     }
 }
 
+/// A TLS identity that is not in use yet. Its key stays in this crate.
+pub struct DrawnIdentity {
+    /// The certificate.
+    pub certificate: IssuedCertificate,
+    stored: Secret,
+}
+
+impl std::fmt::Debug for DrawnIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DrawnIdentity")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Vault {
-    /// Makes a key and has the Local CA certify it, in place of an earlier identity of that name.
-    pub fn issue_server_identity(
-        &self,
-        name: &Name,
-        profile: &ServerProfile,
-    ) -> Result<IssuedCertificate, CaFault> {
+    /// Makes a key and has the Local CA certify it. It is kept by
+    /// [`Vault::keep_server_identity`], once it stands in the log.
+    pub fn draw_server_identity(&self, profile: &ServerProfile) -> Result<DrawnIdentity, CaFault> {
         let ca = self.local_ca()?;
         let (certificate, key) = ca.issue_server(profile)?;
         let chain = [&certificate.der, &ca.certificate().der];
@@ -59,8 +71,26 @@ impl Vault {
             chain: chain.into_iter().map(|der| der.clone().into()).collect(),
             key: key.expose().to_vec(),
         };
-        self.own_secret_put(&secret_name(name), &Secret::take(codec::to_vec(&stored)))?;
-        Ok(certificate)
+        Ok(DrawnIdentity {
+            certificate,
+            stored: Secret::take(codec::to_vec(&stored)),
+        })
+    }
+
+    /// Keeps an identity that was drawn, in place of an earlier one of that name.
+    pub fn keep_server_identity(&self, name: &Name, drawn: &DrawnIdentity) -> Result<(), CaFault> {
+        Ok(self.own_secret_put(&secret_name(name), &drawn.stored)?)
+    }
+
+    /// Makes a key and has the Local CA certify it, in place of an earlier identity of that name.
+    pub fn issue_server_identity(
+        &self,
+        name: &Name,
+        profile: &ServerProfile,
+    ) -> Result<IssuedCertificate, CaFault> {
+        let drawn = self.draw_server_identity(profile)?;
+        self.keep_server_identity(name, &drawn)?;
+        Ok(drawn.certificate)
     }
 
     /// A TLS identity of this node, for a rustls server configuration.

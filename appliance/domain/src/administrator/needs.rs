@@ -6,7 +6,7 @@
 
 use super::Permissions;
 use super::permissions::Permission;
-use crate::{Ask, Name, setting};
+use crate::{Ask, DoorIdentity, Name, setting};
 
 /// Something that a door does for an administrator and that is no [`Ask`], or that prepares one:
 /// what it needs is settled before anything is read or made.
@@ -44,6 +44,10 @@ pub enum Right {
     Zeroize,
     /// Have the primitives tested now; a failure closes the node.
     RunSelfTests,
+    /// Make a new SSH host key.
+    RenewHostKey,
+    /// Make a new certificate for the doors.
+    RenewCertificate,
     /// List the other administrators.
     SeeAdministrators,
     /// Change the other administrators.
@@ -52,7 +56,7 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::SeeStatus,
         Self::SeeKeys,
         Self::SeeUsers,
@@ -69,6 +73,8 @@ impl Right {
         Self::Power,
         Self::Zeroize,
         Self::RunSelfTests,
+        Self::RenewHostKey,
+        Self::RenewCertificate,
         Self::SeeAdministrators,
         Self::ChangeAdministrators,
     ];
@@ -92,6 +98,8 @@ impl Right {
             Self::Power => "Power",
             Self::Zeroize => "Zeroize",
             Self::RunSelfTests => "Run Self-Tests",
+            Self::RenewHostKey => "Renew Host Key",
+            Self::RenewCertificate => "Renew Certificate",
             Self::SeeAdministrators => "See Administrators",
             Self::ChangeAdministrators => "Change Administrators",
         }
@@ -114,7 +122,8 @@ impl Right {
             }
             Self::SeeJoinRequests | Self::ChangeCluster => of(&[Permission::Cluster]),
             Self::Salvage => of(&[Permission::RestoreKeys]),
-            Self::Power => of(&[Permission::Services]),
+            Self::Power | Self::RenewHostKey => of(&[Permission::Services]),
+            Self::RenewCertificate => of(&[Permission::Tls]),
             Self::Zeroize | Self::SeeAdministrators | Self::ChangeAdministrators => {
                 of(&[Permission::HighAccess])
             }
@@ -162,6 +171,11 @@ pub(crate) fn needed(ask: &Ask, speaker: &Name) -> Permissions {
         | Ask::RemoveDestination { .. }
         | Ask::RecordTransfer { .. } => Permission::Logging,
         Ask::StartNode { .. } | Ask::StopNode { .. } => Permission::Services,
+        Ask::RenewIdentity { identity, .. } => match identity {
+            DoorIdentity::SshHostKey { .. } => Permission::Services,
+            DoorIdentity::ServerCertificate { .. } => Permission::Tls,
+        },
+        Ask::SetClock { .. } => Permission::Network,
         Ask::FoundCluster { .. }
         | Ask::IdentifyNode { .. }
         | Ask::IssueTicket { .. }

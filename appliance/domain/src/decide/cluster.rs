@@ -3,6 +3,7 @@
 
 use super::administrators::administrators;
 use super::integrity::integrity;
+use super::machine::machine;
 use super::membership::{check_format, membership};
 use super::objects::{apply_schedule, exists};
 use super::settings::configure;
@@ -71,6 +72,7 @@ pub(super) fn administer(
         | Ask::PutDestination { .. }
         | Ask::RemoveDestination { .. }
         | Ask::RecordTransfer { .. } => transfers(state, ask)?,
+        Ask::RenewIdentity { .. } | Ask::SetClock { .. } => Some(machine(state, ask, now)?),
         Ask::ApplySchedule => return Ok(apply_schedule(state, now)),
         Ask::OpenEpoch { epoch, kek } => Some(open_epoch(state, *epoch, *kek)?),
         Ask::ConfirmReseal { node, epoch } => confirm_reseal(state, *node, *epoch)?,
@@ -151,7 +153,9 @@ const fn voice(ask: &Ask) -> Voice {
         | Ask::SetPermissions { .. }
         | Ask::RemoveAdministrator { .. }
         | Ask::PutDestination { .. }
-        | Ask::RemoveDestination { .. } => Voice::Operator,
+        | Ask::RemoveDestination { .. }
+        | Ask::RenewIdentity { .. }
+        | Ask::SetClock { .. } => Voice::Operator,
         Ask::Rejoin { old, .. } => Voice::NodeFor(*old),
         Ask::RequestJoin { .. } | Ask::ConfirmMember { .. } => Voice::Node,
         _ => Voice::Staff,

@@ -104,7 +104,8 @@ impl State {
             | Event::DestinationPut { .. }
             | Event::DestinationRemoved { .. }
             | Event::LogTransferred { .. } => return self.apply_to_transfers(event, time),
-            Event::Refused { .. } => {}
+            // Facts that nothing is decided on.
+            Event::Refused { .. } | Event::IdentityRenewed { .. } | Event::ClockSet { .. } => {}
             Event::ScrubBegun { .. }
             | Event::ScrubReported { .. }
             | Event::DivergenceFound { .. }

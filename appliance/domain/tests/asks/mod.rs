@@ -235,6 +235,33 @@ pub(crate) fn any_cluster_ask() -> impl Strategy<Value = Ask> {
             .prop_map(|p| Ask::SetKeyPolicy { policy: p.unwrap_or_default() }),
         3 => any_appliance_ask(),
         1 => any_transfer_ask(),
+        1 => any_machine_ask(),
+    ]
+}
+
+/// Asks about what a node is recognised by, and about its clock.
+fn any_machine_ask() -> impl Strategy<Value = Ask> {
+    let key = || prop::sample::select(vec!["A", "B", "?"]);
+    let key = || key().prop_map(|digit| format!("SHA256:{}", digit.repeat(43)));
+    prop_oneof![
+        1 => (any_node(), key(), key()).prop_map(|(node, was, is)| Ask::RenewIdentity {
+            node,
+            identity: DoorIdentity::SshHostKey { was, is },
+        }),
+        1 => (any_node(), prop::sample::select(vec!["1f", "x", ""])).prop_map(|(node, serial)| {
+            Ask::RenewIdentity {
+                node,
+                identity: DoorIdentity::ServerCertificate {
+                    certificate: certificate("web"),
+                    serial: serial.to_string(),
+                    not_after: START,
+                },
+            }
+        }),
+        2 => (any_node(), -100_000i64..300_000).prop_map(|(node, moved)| Ask::SetClock {
+            node,
+            to: Time(START.0 + moved),
+        }),
     ]
 }
 

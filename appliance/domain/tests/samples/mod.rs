@@ -98,12 +98,14 @@ pub(crate) fn event_kind(event: &Event) -> &'static str {
         Event::DestinationPut { .. } => "destination-put",
         Event::DestinationRemoved { .. } => "destination-removed",
         Event::LogTransferred { .. } => "log-transferred",
+        Event::IdentityRenewed { .. } => "identity-renewed",
+        Event::ClockSet { .. } => "clock-set",
         Event::Refused { .. } => "refused",
     }
 }
 
 /// Kinds of events: the arms above.
-pub(crate) const EVENT_KINDS: usize = 53;
+pub(crate) const EVENT_KINDS: usize = 55;
 
 pub(crate) fn events() -> Vec<Event> {
     let (node, epoch) = (NODE, Epoch(1));
@@ -176,6 +178,7 @@ pub(crate) fn events() -> Vec<Event> {
     events.extend(appliance_events());
     events.extend(administrator_events());
     events.extend(transfer_events());
+    events.extend(machine_events());
     events
 }
 
@@ -185,6 +188,42 @@ fn candidate(n: u64, role: MemberRole) -> Candidate {
         format: 2,
         ..crate::world::candidate(n, role)
     }
+}
+
+/// What a node is recognised by, and its clock: format 5.
+pub(crate) fn machine_events() -> Vec<Event> {
+    vec![
+        Event::IdentityRenewed {
+            node: NODE,
+            identity: DoorIdentity::SshHostKey {
+                was: format!("SHA256:{}", "A".repeat(43)),
+                is: format!("SHA256:{}", "B".repeat(43)),
+            },
+        },
+        Event::ClockSet {
+            node: NODE,
+            was: START,
+            is: Time(START.0 + 3_600_000),
+        },
+    ]
+}
+
+/// What a node is recognised by, and its clock: format 5.
+pub(crate) fn machine_asks() -> Vec<Ask> {
+    vec![
+        Ask::RenewIdentity {
+            node: NODE,
+            identity: DoorIdentity::ServerCertificate {
+                certificate: certificate("web"),
+                serial: "1f".to_string(),
+                not_after: START,
+            },
+        },
+        Ask::SetClock {
+            node: NODE,
+            to: START,
+        },
+    ]
 }
 
 /// What the appliance brought: format 3.
@@ -641,7 +680,7 @@ pub(crate) fn ask_kind(ask: &Ask) -> String {
 }
 
 /// Kinds of asks; `Ask::name` matches all of them.
-pub(crate) const ASK_KINDS: usize = 56;
+pub(crate) const ASK_KINDS: usize = 58;
 
 pub(crate) fn asks() -> Vec<Ask> {
     let (node, epoch, uid) = (NODE, Epoch(1), uid(1));
@@ -736,6 +775,7 @@ pub(crate) fn asks() -> Vec<Ask> {
     asks.extend(appliance_asks());
     asks.extend(administrator_asks());
     asks.extend(transfer_asks());
+    asks.extend(machine_asks());
     asks.push(aes256_for("bob", &[]));
     asks
 }

@@ -3,6 +3,7 @@
 pub mod control;
 pub(crate) mod https;
 pub mod kmip;
+pub mod services;
 pub(crate) mod status;
 pub(crate) mod threshold;
 pub mod web;

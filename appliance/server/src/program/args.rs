@@ -1,6 +1,7 @@
 //! The command line. Each command's help shows an example.
 
 use crate::doors::kmip::UserField;
+use crate::session::configure::ConfigureCommand;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -60,6 +61,14 @@ pub(super) enum Command {
     /// The process that talks to a PKCS#11 library; started by the node itself.
     #[command(hide = true)]
     HsmWorker,
+    /// Change settings of a running node, as at its console.
+    #[command(
+        after_help = "Example:\n  strongroom --dir ./strongroom-dev configure set log.size 50"
+    )]
+    Configure {
+        #[command(subcommand)]
+        line: ConfigureCommand,
+    },
     #[command(flatten)]
     Node(NodeCommand),
 }
@@ -510,21 +519,6 @@ pub(crate) enum Log {
         #[arg(long)]
         json: bool,
     },
-    /// How often and at which size logs are closed, and how many closed logs are kept.
-    #[command(
-        after_help = "Examples:\n  log rotation\n  log rotation audit.rotate daily\n  \
-        log rotation size 50"
-    )]
-    Rotation {
-        /// The setting to change; all are shown if not given.
-        #[arg(requires = "value")]
-        setting: Option<String>,
-        /// Its new value.
-        value: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
     /// Where closed logs go.
     #[command(subcommand)]
     Transfer(Transfer),
@@ -603,6 +597,97 @@ pub(crate) enum Key {
         #[arg(long)]
         json: bool,
     },
+    /// Make a key for a client, who owns it. Nobody but clients can read it.
+    #[command(
+        after_help = "Example:\n  key create array-7 --name disk-7 --activate\n\n\
+        Algorithms: AES (128, 192, 256 bits), HMAC-SHA256, HMAC-SHA384, HMAC-SHA512."
+    )]
+    Create {
+        /// The client.
+        owner: String,
+        /// Name by which the client finds it.
+        #[arg(long)]
+        name: Option<String>,
+        /// Algorithm.
+        #[arg(long, default_value = "AES")]
+        algorithm: String,
+        /// Length in bits.
+        #[arg(long, default_value_t = 256)]
+        bits: u32,
+        /// Key sharing group whose members may have it too.
+        #[arg(long, value_name = "G")]
+        group: Option<String>,
+        /// It may be used at once.
+        #[arg(long)]
+        activate: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a key be used from now on.
+    Activate {
+        /// Its unique identifier.
+        uid: String,
+    },
+    /// Have a key used no more for what is new. A compromised one is marked for ever.
+    #[command(
+        after_help = "Example:\n  key revoke 0192d3a4-0000-7000-8000-000000000000 \
+        --reason superseded --message \"see ticket 4711\""
+    )]
+    Revoke {
+        /// Its unique identifier.
+        uid: String,
+        /// Why.
+        #[arg(long, value_enum, default_value = "unspecified")]
+        reason: RevocationReason,
+        /// In words, for the log.
+        #[arg(long, value_name = "TEXT")]
+        message: Option<String>,
+    },
+    /// Destroy a key for good, on all nodes; an active one must be revoked before. Nothing brings
+    /// it back.
+    #[command(after_help = "Example:\n  key destroy 0192d3a4-0000-7000-8000-000000000000 --yes")]
+    Destroy {
+        /// Its unique identifier.
+        uid: String,
+        /// It is meant; without this nothing is done.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Why a key is revoked (KMIP 2.1 §11.49).
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum RevocationReason {
+    /// No reason given.
+    Unspecified,
+    /// Somebody may have the key who must not.
+    Compromise,
+    /// The CA that vouches for it is compromised.
+    CaCompromise,
+    /// What it stood for has changed.
+    AffiliationChanged,
+    /// Another key took its place.
+    Superseded,
+    /// It is needed no more.
+    Cessation,
+    /// Whoever had it may use it no more.
+    Privilege,
+}
+
+impl RevocationReason {
+    /// Its number in KMIP.
+    pub(crate) const fn code(self) -> u32 {
+        match self {
+            Self::Unspecified => 1,
+            Self::Compromise => 2,
+            Self::CaCompromise => 3,
+            Self::AffiliationChanged => 4,
+            Self::Superseded => 5,
+            Self::Cessation => 6,
+            Self::Privilege => 7,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -82,6 +82,7 @@ async fn serve(options: &Dev) -> anyhow::Result<()> {
         console: None,
         ssh: None,
         init: None,
+        place: None,
     };
     tokio::spawn(keep_turning_clock(layout.clock_offset()));
     let node = Node::start(settings, credential).await?;
@@ -139,8 +140,12 @@ async fn open_ssh(layout: &Layout, at: SocketAddr) -> anyhow::Result<SocketAddr>
     let listener = crate::node::listen("SSH", "--ssh-port", at).await?;
     let address = listener.local_addr()?;
     let talk = Arc::new(Talk::new(layout.clone(), None));
-    let config = crate::ssh::config(&talk).await?;
-    tokio::spawn(crate::ssh::serve(listener, config, talk));
+    let door = crate::ssh::Opened::at(listener, &talk).await?;
+    tokio::spawn(async move {
+        if let Err(e) = crate::ssh::follow(talk, Some(door)).await {
+            tracing::error!("the SSH door: {e:#}");
+        }
+    });
     Ok(address)
 }
 

@@ -10,11 +10,13 @@ mod recover;
 mod serve;
 mod verify;
 
+use crate::session::configure::{self, ConfigureCommand};
 use crate::session::talk::Talk;
 use crate::{console, selftest, ssh};
 pub(crate) use args::NodeCommand;
 use args::{Arguments, ClusterCommand, Command};
 use clap::Parser;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -33,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Console(places) => run_console(places),
         Command::Ssh(places) => run_ssh(places),
         Command::HsmWorker => run_hsm_worker(),
+        Command::Configure { line } => run_configure(&arguments.dir, line),
         Command::Node(NodeCommand::Cluster(command @ ClusterCommand::Join { .. })) => {
             selftest::must_have_passed().and_then(|()| join::run(&arguments.dir, command))
         }
@@ -79,6 +82,12 @@ fn run_ssh(places: args::Places) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(ssh::run(talk))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_configure(dir: &Path, line: ConfigureCommand) -> anyhow::Result<ExitCode> {
+    let answer = operate::ask(dir, &configure::request(line)?)?;
+    configure::changed(&mut std::io::stdout().lock(), &answer)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,13 +1,15 @@
 //! Commands on a running node, spoken over its Unix socket.
 
 pub(crate) use super::args::Client as ClientCommand;
+pub(crate) use super::args::Confirmation;
+pub(crate) use super::args::Fips as FipsCommand;
 pub(crate) use super::args::KEYS_SHOWN;
 pub(crate) use super::args::Log as LogCommand;
 pub(crate) use super::args::Transfer as TransferCommand;
-use super::args::{Client, ClusterCommand, Confirmation, Described, Epoch, Fips, Key, Log};
+use super::args::{Client, ClusterCommand, Described, Epoch, Fips, Key, Log};
 use super::args::{NodeCommand, Selftest, Slot, StateCommand, Transfer};
 use crate::doors::control::TransferRequest;
-use crate::doors::control::{ClusterRequest, Draft, FipsRequest, Line, Request};
+use crate::doors::control::{ClusterRequest, Draft, FipsRequest, KeysRequest, Line, Request};
 use crate::layout::Layout;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -146,16 +148,6 @@ pub(crate) fn request(
             let columns = &["log", "number", "from", "to", "file"];
             (request, either(json, Show::Table(columns)))
         }
-        NodeCommand::Log(Log::Rotation {
-            setting,
-            value,
-            json,
-        }) => {
-            let request = TransferRequest::Rotation { setting, value };
-            let columns = &["setting", "value", "title"];
-            let show = either(json, Show::Table(columns));
-            (Request::Transfer(request), show)
-        }
         NodeCommand::Log(Log::Transfer(command)) => transfer_request(command, secret)?,
         NodeCommand::Log(Log::Show {
             view,
@@ -177,13 +169,7 @@ pub(crate) fn request(
             Request::ClientList,
             either(json, Show::Table(CLIENT_COLUMNS)),
         ),
-        NodeCommand::Key(Key::List { limit, json }) => {
-            let show = either(json, Show::Table(KEY_COLUMNS));
-            (Request::KeyList { limit }, show)
-        }
-        NodeCommand::Key(Key::Show { uid, json }) => {
-            (Request::KeyShow { uid }, either(json, Show::Fields))
-        }
+        NodeCommand::Key(command) => key_request(command)?,
         NodeCommand::Epoch(Epoch::Rotate { json }) => {
             (Request::EpochRotate, either(json, Show::Fields))
         }
@@ -247,6 +233,61 @@ fn fips_request(command: Fips) -> (Request, Show) {
         false => Show::Parts(parts),
     };
     (Request::Fips(request), show)
+}
+
+fn key_request(command: Key) -> anyhow::Result<(Request, Show)> {
+    let either = |json: bool, show| if json { Show::Json } else { show };
+    let (request, show) = match command {
+        Key::List { limit, json } => {
+            let show = either(json, Show::Table(KEY_COLUMNS));
+            return Ok((Request::KeyList { limit }, show));
+        }
+        Key::Show { uid, json } => {
+            let show = either(json, Show::Fields);
+            return Ok((Request::KeyShow { uid }, show));
+        }
+        Key::Create {
+            owner,
+            name,
+            algorithm,
+            bits,
+            group,
+            activate,
+            json,
+        } => {
+            let create = KeysRequest::Create {
+                owner,
+                name,
+                algorithm,
+                bits,
+                group,
+                activate,
+            };
+            (create, either(json, Show::Fields))
+        }
+        Key::Activate { uid } => (KeysRequest::Activate { uid }, Show::Fields),
+        Key::Revoke {
+            uid,
+            reason,
+            message,
+        } => {
+            let reason = reason.code();
+            let revoke = KeysRequest::Revoke {
+                uid,
+                reason,
+                message,
+            };
+            (revoke, Show::Fields)
+        }
+        Key::Destroy { uid, yes } => {
+            anyhow::ensure!(
+                yes,
+                "nothing brings a destroyed key back; say --yes if it is meant"
+            );
+            (KeysRequest::Destroy { uid }, Show::Fields)
+        }
+    };
+    Ok((Request::Keys(request), show))
 }
 
 fn cluster_request(command: ClusterCommand) -> anyhow::Result<(Request, Show)> {

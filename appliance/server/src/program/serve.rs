@@ -4,6 +4,7 @@
 //! serves. Where it listens stands in its settings.
 
 use super::args::Serve;
+use crate::doors::services::Service;
 use crate::doors::threshold::{self, Asked, Early};
 use crate::layout::Layout;
 use crate::node::{Node, Settings};
@@ -67,7 +68,9 @@ impl<'a> Appliance<'a> {
         if selftest::has_failed() {
             return self.stay_in_error_state().await;
         }
-        setup::abandon_unfinished(&self.layout)?;
+        if setup::abandon_unfinished(&self.layout)? {
+            self.place.withdraw()?;
+        }
         let mut requests = threshold::open(&self.layout, self.options.console_uid)
             .with_context(|| format!("opening {}", self.layout.threshold_socket().display()))?;
         let copy = self.place.read()?;
@@ -105,9 +108,12 @@ impl<'a> Appliance<'a> {
             self.place.publish(&|id| of(&copy, id))?;
         }
         let address = of(&copy, domain::setting::STATUS_LISTEN).parse()?;
-        match error_state::open_status(address).await {
-            Ok(address) => tracing::error!("error state; status at {address}"),
-            Err(e) => tracing::error!("error state; {e:#}"),
+        match of(&copy, Service::Status.setting()).as_str() {
+            "off" => tracing::error!("error state; the service status is stopped"),
+            _ => match error_state::open_status(address).await {
+                Ok(address) => tracing::error!("error state; status at {address}"),
+                Err(e) => tracing::error!("error state; {e:#}"),
+            },
         }
         error_state::open_socket(&self.layout)?;
         let answer_all = async {
@@ -161,6 +167,7 @@ impl<'a> Appliance<'a> {
             console: self.options.console_uid,
             ssh: self.options.ssh_uid,
             init: self.options.init.clone(),
+            place: Some(self.place.clone()),
         })
     }
 
@@ -180,7 +187,11 @@ impl<'a> Appliance<'a> {
                     let clock = self.place.sets_clock().then(operator_clock::now);
                     Ok(json!({ "phase": "set-up", "clock": clock }))
                 }
-                (Early::SetClock { utc }, None) => self.place.set_clock(&utc).map(|()| json!({})),
+                (Early::SetClock { utc }, None) => {
+                    let set = operator_clock::request(&utc, None);
+                    set.and_then(|request| self.place.set_clock(&request))
+                        .map(|()| json!({}))
+                }
                 (Early::Phase, Some(made)) => Ok(shown(made)),
                 (Early::SetUp { items }, None) => match self.begin(&items).await {
                     Ok(new) => {

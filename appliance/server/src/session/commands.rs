@@ -2,12 +2,13 @@
 
 use super::administration::{self, AdminCommand, Change};
 use super::configure::{self, ConfigureCommand};
+use super::machine::{self, Recreate, Reset, Services, Ssh, Web};
 use super::show::{self, Show};
 use super::talk::Talk;
 use super::terminal::{Echo, Terminal, Typed};
 use crate::cli::assist;
 use crate::cli::history::History;
-use crate::doors::control::{MachineEnd, Request};
+use crate::doors::control::{IdentityRequest, MachineEnd, Request};
 use crate::program::NodeCommand;
 use crate::program::operate::{self, Progress};
 use anyhow::Context;
@@ -15,10 +16,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use operate::Show as Shown;
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use vault::shares::Share;
 use zeroize::Zeroizing;
 
-/// The commands of an appliance.
+/// What may be typed here.
 #[derive(Debug, Parser)]
 #[command(
     name = "",
@@ -28,10 +28,13 @@ use zeroize::Zeroizing;
     disable_help_flag = true,
     infer_subcommands = true
 )]
-struct ConsoleLine {
+pub(super) struct Line<C: Subcommand> {
     #[command(subcommand)]
-    command: ConsoleCommand,
+    pub(super) command: C,
 }
+
+/// A line at the first prompt.
+type ConsoleLine = Line<ConsoleCommand>;
 
 #[derive(Debug, Subcommand)]
 enum ConsoleCommand {
@@ -50,9 +53,18 @@ enum ConsoleCommand {
         #[command(subcommand)]
         line: Option<ConfigureCommand>,
     },
-    /// The processes of the appliance.
+    /// The services: processes of the appliance, and ports that can be stopped.
     #[command(subcommand)]
     Services(Services),
+    /// What SSH clients recognise this node by.
+    #[command(subcommand)]
+    Ssh(Ssh),
+    /// What browsers and KMIP clients recognise this node by.
+    #[command(subcommand)]
+    Web(Web),
+    /// Leave a mode.
+    #[command(subcommand)]
+    No(No),
     /// Change your own password.
     Password,
     /// Switch the appliance off.
@@ -62,9 +74,13 @@ enum ConsoleCommand {
     /// Destroy all keys, logs and settings of this node: it is as new afterwards.
     #[command(
         after_help = "It wants the recovery passphrase or three recovery shares, and the \
-        word zeroize.\nNothing brings the keys back but a backup or another node."
+        word zeroize.\nNothing brings the keys back but another node. reset to factory is the \
+        same."
     )]
     Zeroize,
+    /// Make this node as new.
+    #[command(subcommand)]
+    Reset(Reset),
     /// End this session.
     Logout,
     /// The lines that were typed in this session.
@@ -77,13 +93,18 @@ enum ConsoleCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum Services {
-    /// End a process of the appliance and start it again.
-    #[command(after_help = "Example:\n  services restart core\n\n`show services` names them.")]
-    Restart {
-        /// Its name.
-        service: String,
-    },
+enum No {
+    /// Approved-algorithms mode.
+    #[command(subcommand)]
+    Fips(NoFips),
+}
+
+#[derive(Debug, Subcommand)]
+enum NoFips {
+    /// Allow all algorithms again: shows what that does, and how to confirm it.
+    #[command(after_help = "Example:\n  no fips compliant\n  \
+        no fips compliant --confirm 0f1e2d3c4b5a6978\n\nfips off is the same.")]
+    Compliant(operate::Confirmation),
 }
 
 #[derive(Debug, Subcommand)]
@@ -164,10 +185,12 @@ pub(crate) fn run(
         };
         let done = match line.command {
             ConsoleCommand::Logout => return Ok(()),
-            ConsoleCommand::Zeroize => match zeroize(terminal, talk, token) {
-                Ok(true) => return Ok(()),
-                kept => kept.map(drop),
-            },
+            ConsoleCommand::Zeroize | ConsoleCommand::Reset(_) => {
+                match machine::zeroize(terminal, talk, token) {
+                    Ok(true) => return Ok(()),
+                    kept => kept.map(drop),
+                }
+            }
             ConsoleCommand::Configure { line: None } => {
                 configure::lines(terminal, talk, token, &mut history)
             }
@@ -324,14 +347,18 @@ fn carry_out(
         ConsoleCommand::Configure { line: None } => {
             anyhow::bail!("say what is to be changed, as in: configure ntp 192.0.2.123")
         }
-        ConsoleCommand::Services(Services::Restart { service }) => {
-            talk.ask(&with(
-                token,
-                Request::RestartService {
-                    service: service.clone(),
-                },
-            ))?;
-            terminal.say(&format!("{service} ends and starts again."))?;
+        ConsoleCommand::Services(command) => {
+            machine::services(terminal, talk, token, command)?;
+        }
+        ConsoleCommand::Ssh(Ssh::Key(Recreate::Recreate)) => {
+            machine::renew(terminal, talk, token, IdentityRequest::RenewHostKey)?;
+        }
+        ConsoleCommand::Web(Web::Cert(Recreate::Recreate)) => {
+            machine::renew(terminal, talk, token, IdentityRequest::RenewCertificate)?;
+        }
+        ConsoleCommand::No(No::Fips(NoFips::Compliant(confirmation))) => {
+            let off = NodeCommand::Fips(operate::FipsCommand::Off(confirmation));
+            node_command(terminal, talk, token, off)?;
         }
         ConsoleCommand::Admin(command) => {
             administration::carry_out(terminal, talk, token, command)?;
@@ -339,9 +366,11 @@ fn carry_out(
         ConsoleCommand::Password => {
             administration::change_own(terminal, talk, token, None)?;
         }
-        ConsoleCommand::Halt => power(terminal, talk, token, MachineEnd::Halt)?,
-        ConsoleCommand::Reboot => power(terminal, talk, token, MachineEnd::Reboot)?,
-        ConsoleCommand::Zeroize => zeroize(terminal, talk, token).map(drop)?,
+        ConsoleCommand::Halt => machine::power(terminal, talk, token, MachineEnd::Halt)?,
+        ConsoleCommand::Reboot => machine::power(terminal, talk, token, MachineEnd::Reboot)?,
+        ConsoleCommand::Zeroize | ConsoleCommand::Reset(_) => {
+            machine::zeroize(terminal, talk, token).map(drop)?;
+        }
         ConsoleCommand::Logout => {}
         ConsoleCommand::History => {
             let mut pager = terminal.pager();
@@ -443,63 +472,6 @@ fn show_bundle(terminal: &mut Terminal<'_>, bundle: &Value) -> io::Result<()> {
     Ok(())
 }
 
-fn power(
-    terminal: &mut Terminal<'_>,
-    talk: &Talk,
-    token: &str,
-    end: MachineEnd,
-) -> anyhow::Result<()> {
-    talk.ask(&with(token, Request::MayPower))?;
-    let word = end.word();
-    let prompt = format!("The appliance will {word}; clients lose it. yes [{word}.confirm]");
-    match terminal.ask(&prompt, Echo::Shown)? {
-        Typed::Line(typed) if typed.trim() == "yes" => {
-            talk.ask(&with(token, Request::Power { end }))?;
-            Ok(terminal.say("Ending the services.")?)
-        }
-        _ => Ok(terminal.say("Nothing was done.")?),
-    }
-}
-
-/// True when nothing is left to be signed in to.
-fn zeroize(terminal: &mut Terminal<'_>, talk: &Talk, token: &str) -> anyhow::Result<bool> {
-    talk.ask(&with(token, Request::MayZeroize))?;
-    terminal.say(
-        "All keys, logs and settings of this node are destroyed. Clients lose every key that\n\
-         no other node and no backup has.",
-    )?;
-    let mut secrets = Vec::new();
-    let mut prompt = "Recovery passphrase, or the first share [zeroize.secret]".to_owned();
-    loop {
-        let Typed::Line(secret) = terminal.ask(&prompt, Echo::Hidden)? else {
-            terminal.say("Nothing was done.")?;
-            return Ok(false);
-        };
-        let share = secret.trim().parse::<Share>();
-        let share = share.ok().map(|share| usize::from(share.threshold()));
-        secrets.push(secret);
-        match share {
-            Some(needed) if secrets.len() < needed => {
-                let next = secrets.len() + 1;
-                prompt = format!("Share {next} of {needed} [zeroize.share.{next}]");
-            }
-            _ => break,
-        }
-    }
-    match terminal.ask("Type the word zeroize [zeroize.confirm]", Echo::Shown)? {
-        Typed::Line(word) if word.trim() == "zeroize" => {
-            let secrets = secrets.iter().map(|secret| secret.to_string()).collect();
-            talk.ask(&with(token, Request::Zeroize { secrets }))?;
-            terminal.say("Everything is destroyed; the set-up begins in a moment.")?;
-            Ok(true)
-        }
-        _ => {
-            terminal.say("Nothing was done.")?;
-            Ok(false)
-        }
-    }
-}
-
 pub(super) fn text_of<'a>(answer: &'a Value, key: &str) -> Option<&'a str> {
     answer.get(key)?.as_str()
 }
@@ -529,12 +501,29 @@ mod tests {
             "configure ip address 192.0.2.10/24 eth1",
             "configure no dns",
             "services restart ssh",
+            "services stop kmip",
+            "services start status",
+            "ssh key recreate",
+            "web cert recreate",
+            "no fips compliant --confirm 0123456789abcdef",
+            "reset to factory",
+            "show cert --json",
+            "show backups",
+            "show time",
+            "configure time 2026-11-23T05:30:00Z",
+            "key create demo --name disk-7 --algorithm AES --bits 256 --activate",
+            "key activate 0192d3a4-0000-7000-8000-000000000000",
+            "key revoke 0192d3a4-0000-7000-8000-000000000000 --reason cessation",
+            "key destroy 0192d3a4-0000-7000-8000-000000000000",
             "show log clientevent --last 5",
         ] {
             let words = line.split(' ');
             assert!(ConsoleLine::try_parse_from(words).is_ok(), "{line}");
         }
-        assert!(ConsoleLine::try_parse_from(["rm", "-rf", "/"]).is_err());
+        for line in ["rm -rf /", "services stop console", "services stop core"] {
+            let words = line.split(' ');
+            assert!(ConsoleLine::try_parse_from(words).is_err(), "{line}");
+        }
     }
 
     #[test]

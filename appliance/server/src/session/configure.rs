@@ -1,31 +1,19 @@
 //! Changing settings: `configure`, and the same lines one after the other in a mode of their own.
 //! Every line is a change of some settings of the table, all of them or none.
 
-use super::commands::{go_on, grammar, next, tell, with};
+use super::commands::{Line, go_on, grammar, next, tell, text_of, with};
 use super::talk::Talk;
-use super::terminal::Terminal;
+use super::terminal::{Echo, Terminal, Typed};
 use crate::cli::history::History;
-use crate::doors::control::{Request, SettingRequest};
+use crate::doors::control::{ClockRequest, Request, SettingRequest};
 use crate::program::operate::{Show, fields, table};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 use std::io::Write;
 use std::net::IpAddr;
 
 /// A line in the mode in which settings are changed.
-#[derive(Debug, Parser)]
-#[command(
-    name = "",
-    term_width = 80,
-    no_binary_name = true,
-    disable_version_flag = true,
-    disable_help_flag = true,
-    infer_subcommands = true
-)]
-struct ConfigureLine {
-    #[command(subcommand)]
-    command: InMode,
-}
+type ConfigureLine = Line<InMode>;
 
 #[derive(Debug, Subcommand)]
 enum InMode {
@@ -76,6 +64,15 @@ pub(crate) enum ConfigureCommand {
         /// Up to four names or addresses.
         #[arg(required = true)]
         servers: Vec<String>,
+    },
+    /// Set the clock of the machine, where no time server does.
+    #[command(
+        after_help = "Example:\n  time 2026-11-23T05:30:00Z\n\n`show time` says what the \
+        node goes by."
+    )]
+    Time {
+        /// In UTC.
+        utc: String,
     },
     /// Zone in which the console shows times.
     #[command(after_help = "Example:\n  timezone Europe/Berlin")]
@@ -229,6 +226,9 @@ impl ConfigureCommand {
                 pairs.iter().map(pair).collect()
             }
             Self::No(no) => no.values(),
+            Self::Time { .. } => {
+                anyhow::bail!("the clock is set at the console or over SSH: configure time")
+            }
         })
     }
 }
@@ -300,14 +300,32 @@ pub(super) fn carry_out(
     token: &str,
     command: ConfigureCommand,
 ) -> anyhow::Result<()> {
+    if let ConfigureCommand::Time { utc } = command {
+        return set_clock(terminal, talk, token, utc);
+    }
+    let answer = &talk.ask(&with(token, request(command)?))?;
+    changed(&mut terminal.plain(), answer)
+}
+
+/// What to ask the node for a line.
+///
+/// # Errors
+/// It changes no setting.
+pub(crate) fn request(command: ConfigureCommand) -> anyhow::Result<Request> {
     let values = command.values()?;
-    let change = Request::Setting(SettingRequest::Change { values });
-    let answer = &talk.ask(&with(token, change))?;
+    Ok(Request::Setting(SettingRequest::Change { values }))
+}
+
+/// Shows what was changed.
+///
+/// # Errors
+/// The reader is gone.
+pub(crate) fn changed(out: &mut impl Write, answer: &Value) -> anyhow::Result<()> {
     let rows = answer["changed"].as_array().map_or(&[][..], Vec::as_slice);
     if rows.is_empty() {
-        return Ok(terminal.say("It was so already.")?);
+        return Ok(writeln!(out, "It was so already.")?);
     }
-    table(&mut terminal.plain(), &["setting", "was", "is"], rows)?;
+    table(out, &["setting", "was", "is"], rows)?;
     let waits = answer["from_the_next_start_on"].as_array();
     let waits: Vec<&str> = waits
         .into_iter()
@@ -316,12 +334,40 @@ pub(super) fn carry_out(
         .collect();
     if !waits.is_empty() {
         let which = waits.join(", ");
-        terminal.say(&format!(
+        writeln!(
+            out,
             "In force from the next start of the daemon on: {which}. Clients lose it for a few \
              seconds then: services restart core"
-        ))?;
+        )?;
     }
     Ok(())
+}
+
+/// Sets the clock of the machine; asks first when it is set far away.
+fn set_clock(
+    terminal: &mut Terminal<'_>,
+    talk: &Talk,
+    token: &str,
+    utc: String,
+) -> anyhow::Result<()> {
+    let set = |typed_at| {
+        let utc = utc.clone();
+        talk.ask(&with(
+            token,
+            Request::Clock(ClockRequest::Set { utc, typed_at }),
+        ))
+    };
+    let mut answer = set(None)?;
+    if let Some(consequences) = text_of(&answer, "confirm") {
+        let prompt = format!("{consequences} yes [time.confirm]");
+        match terminal.ask(&prompt, Echo::Shown)? {
+            Typed::Line(typed) if typed.trim() == "yes" => {
+                answer = set(answer.get("typed_at").and_then(Value::as_i64))?;
+            }
+            _ => return Ok(terminal.say("Nothing was done.")?),
+        }
+    }
+    Ok(fields(&mut terminal.plain(), &answer, 0)?)
 }
 
 /// Lists all settings.
@@ -392,16 +438,10 @@ pub(super) fn network(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[derive(Debug, Parser)]
-    #[command(no_binary_name = true)]
-    struct Line {
-        #[command(subcommand)]
-        command: ConfigureCommand,
-    }
+    use clap::Parser;
 
     fn values(line: &str) -> Values {
-        let line = Line::try_parse_from(line.split(' '));
+        let line = Line::<ConfigureCommand>::try_parse_from(line.split(' '));
         line.unwrap().command.values().unwrap()
     }
 
@@ -450,7 +490,7 @@ mod tests {
                 assert!(domain::setting::find(&id).is_some(), "{id}");
             }
         }
-        let odd = Line::try_parse_from(["set", "dns", "none", "ntp"]);
+        let odd = Line::<ConfigureCommand>::try_parse_from(["set", "dns", "none", "ntp"]);
         assert!(odd.unwrap().command.values().is_err());
     }
 }

@@ -4,8 +4,9 @@
 
 mod administration;
 pub(crate) mod commands;
-mod configure;
+pub(crate) mod configure;
 mod health;
+mod machine;
 mod show;
 pub(crate) mod talk;
 pub(crate) mod terminal;

@@ -4,7 +4,8 @@ use super::commands::{node_command, tell, text_of, with};
 use super::talk::Talk;
 use super::terminal::Terminal;
 use super::{administration, configure, health};
-use crate::doors::control::{ClusterRequest, Request};
+use crate::doors::control::ServicesRequest;
+use crate::doors::control::{ClockRequest, ClusterRequest, IdentityRequest, Request};
 use crate::program::NodeCommand;
 use crate::program::operate::{self, Show as Shown, fields, table};
 use clap::{Args, Subcommand};
@@ -13,6 +14,62 @@ use std::io::Write;
 
 /// Records that `show log` shows when it is not told how many.
 const RECORDS: u64 = 40;
+
+/// How certificates are shown.
+const CERTIFICATES: Shown = Shown::Parts(&[(
+    "certificates",
+    &[
+        "for",
+        "subject",
+        "serial",
+        "not_before",
+        "not_after",
+        "days_left",
+        "sha256",
+    ],
+)]);
+
+/// How copies are shown.
+const COPIES: Shown = Shown::Parts(&[
+    (
+        "members",
+        &[
+            "node",
+            "role",
+            "phase",
+            "holds_keys",
+            "durable_to",
+            "agrees_to",
+            "connected",
+        ],
+    ),
+    (
+        "destinations",
+        &[
+            "destination",
+            "log",
+            "confirmed",
+            "closed",
+            "records_to",
+            "closed_on",
+        ],
+    ),
+]);
+
+/// How the time is shown.
+const TIME: Shown = Shown::Parts(&[(
+    "servers",
+    &[
+        "name",
+        "address",
+        "reachable",
+        "used",
+        "offset_milliseconds",
+        "delay_milliseconds",
+        "stratum",
+        "problem",
+    ],
+)]);
 
 /// What can be shown.
 #[derive(Debug, Subcommand)]
@@ -25,6 +82,8 @@ pub(super) enum Show {
     Services(AsJson),
     /// Interfaces, name servers and time servers, as they are.
     Network(AsJson),
+    /// The time, what this node goes by, and its time servers.
+    Time(AsJson),
     /// All settings, with their defaults.
     Settings(AsJson),
     /// The set-up file that gives this configuration again, without secrets.
@@ -34,6 +93,10 @@ pub(super) enum Show {
     Log(ShowLog),
     /// The members of the cluster, and how far they agree.
     Cluster(AsJson),
+    /// Every certificate and key that this node shows, signs with or has issued, with its end.
+    Cert(AsJson),
+    /// Which copies there are of keys and logs.
+    Backups(AsJson),
     /// The clients and their certificates.
     Clients(AsJson),
     /// The keys and other objects.
@@ -130,6 +193,13 @@ pub(super) fn carry_out(
         Show::Version(json) => return version(terminal, talk, token, json),
         Show::Services(json) => return services(terminal, talk, token, json),
         Show::Network(AsJson { json }) => return configure::network(terminal, talk, token, json),
+        Show::Time(json) => (Request::Clock(ClockRequest::Show), json, TIME),
+        Show::Cert(json) => (
+            Request::Identity(IdentityRequest::Certificates),
+            json,
+            CERTIFICATES,
+        ),
+        Show::Backups(json) => (Request::Copies, json, COPIES),
         Show::Settings(AsJson { json }) => return configure::list(terminal, talk, token, json),
         Show::Admins(AsJson { json }) => return administration::list(terminal, talk, token, json),
         Show::Health(AsJson { json }) => {
@@ -207,14 +277,18 @@ fn services(
 ) -> anyhow::Result<()> {
     let status = &talk.ask(&with(token, Request::Status { digest: false }))?;
     let machine = &talk.init("status").unwrap_or_default();
+    let doors = talk.ask(&with(token, Request::Services(ServicesRequest::List)))?;
     if json {
         let services = json!({
-            "kmip": status["kmip"], "web": status["web"],
+            "kmip": status["kmip"], "web": status["web"], "doors": doors,
             "services": machine["services"], "listening": machine["listening"],
         });
         return Ok(terminal.say(&services.to_string())?);
     }
     let mut out = terminal.pager();
+    let rows = doors.as_array().map_or(&[][..], Vec::as_slice);
+    table(&mut out, &["service", "state", "address", "problem"], rows)?;
+    writeln!(out)?;
     if let Some(rows) = machine["services"].as_array() {
         table(
             &mut out,
@@ -223,8 +297,17 @@ fn services(
         )?;
         writeln!(out)?;
     }
-    let ports = json!({
-        "kmip": status["kmip"], "web": status["web"], "listening": machine["listening"],
-    });
-    Ok(fields(&mut out, &ports, 0)?)
+    if !machine["listening"].is_null() {
+        fields(&mut out, &json!({ "listening": machine["listening"] }), 0)?;
+    }
+    Ok(())
+}
+
+/// What is left of an object without some of its fields.
+pub(super) fn without(value: &Value, fields: &[&str]) -> Value {
+    let mut rest = value.clone();
+    if let Some(map) = rest.as_object_mut() {
+        map.retain(|key, _| !fields.contains(&key.as_str()));
+    }
+    rest
 }

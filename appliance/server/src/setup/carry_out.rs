@@ -31,10 +31,12 @@ impl std::fmt::Debug for Made {
 
 /// Takes away what an unconfirmed set-up has left, of which nothing was ever in use (no client has
 /// a certificate before the operator's word), or what an administrator wants destroyed.
-pub(crate) fn abandon_unfinished(layout: &Layout) -> anyhow::Result<()> {
+///
+/// Says whether there was anything.
+pub(crate) fn abandon_unfinished(layout: &Layout) -> anyhow::Result<bool> {
     let marker = layout.setup_begun();
     if !marker.exists() {
-        return Ok(());
+        return Ok(false);
     }
     tracing::warn!("there is no confirmed set-up; what was made is destroyed");
     // The keys first: without them the rest is worth nothing, should this be cut short too.
@@ -49,7 +51,7 @@ pub(crate) fn abandon_unfinished(layout: &Layout) -> anyhow::Result<()> {
     }
     remove(&marker)?;
     std::fs::File::open(layout.root())?.sync_all()?;
-    Ok(())
+    Ok(true)
 }
 
 /// Removes what is in a folder, except what the file system itself keeps there.

@@ -18,6 +18,7 @@ use anyhow::Context;
 use nix::sys::socket::{Shutdown, shutdown};
 use russh::server::{Config, run_stream};
 use russh::{MethodKind, MethodSet, Preferred, SshId, compression};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -60,18 +61,52 @@ struct Terms {
 }
 
 impl Terms {
-    /// None while no node serves: it starts, waits for its set-up, or is sealed.
-    async fn of(talk: &Arc<Talk>) -> Option<anyhow::Result<Self>> {
+    /// None while no node serves: it starts, waits for its set-up, or is sealed. `fixed` is where
+    /// the door is to be whatever the settings say.
+    async fn of(talk: &Arc<Talk>, fixed: Option<SocketAddr>) -> Option<anyhow::Result<Self>> {
         let talk = talk.clone();
         let asked = tokio::task::spawn_blocking(move || talk.ask(&Request::SshDoor));
         let answer = asked.await.ok()?.ok()?;
         let text = |field: &str| answer.get(field)?.as_str().map(str::to_owned);
-        let listen = text("listen").filter(|listen| !listen.is_empty());
-        let listen = listen.map(|listen| listen.parse().context("ssh.listen"));
-        Some(listen.transpose().map(|listen| Self {
-            listen,
+        let is_on = answer.get("on").and_then(Value::as_bool) != Some(false);
+        let listen = match fixed {
+            Some(address) => Ok(Some(address)),
+            None => {
+                let listen = text("listen").filter(|listen| !listen.is_empty());
+                let listen = listen.map(|listen| listen.parse().context("ssh.listen"));
+                listen.transpose()
+            }
+        };
+        Some(listen.map(|listen| Self {
+            listen: listen.filter(|_| is_on),
             host_key: text("host_key").unwrap_or_default(),
         }))
+    }
+}
+
+/// A door that is open, and by what it is known.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    terms: Terms,
+    door: Option<JoinHandle<()>>,
+    /// Where it stays.
+    fixed: Option<SocketAddr>,
+}
+
+impl Opened {
+    /// Serves a port that is open already, and stays there.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub(crate) async fn at(listener: TcpListener, talk: &Arc<Talk>) -> anyhow::Result<Self> {
+        let fixed = Some(listener.local_addr()?);
+        let terms = Terms::of(talk, fixed).await;
+        let terms = terms.context("the node does not say how it is known")??;
+        let config = config(talk).await?;
+        // A stopped service closes it again.
+        let open = |_| tokio::spawn(serve(listener, config, talk.clone()));
+        let door = terms.listen.map(open);
+        Ok(Self { terms, door, fixed })
     }
 }
 
@@ -81,12 +116,20 @@ impl Terms {
 /// # Errors
 /// The port cannot be had; whoever started the process starts it again.
 pub(crate) async fn run(talk: Arc<Talk>) -> anyhow::Result<()> {
-    let mut now: Option<(Terms, Option<JoinHandle<()>>)> = None;
+    follow(talk, None).await
+}
+
+/// The same, from a door that is open on.
+///
+/// # Errors
+/// As there.
+pub(crate) async fn follow(talk: Arc<Talk>, mut now: Option<Opened>) -> anyhow::Result<()> {
+    let fixed = now.as_ref().and_then(|now| now.fixed);
     loop {
-        if let Some(terms) = Terms::of(&talk).await.transpose()?
-            && now.as_ref().is_none_or(|(before, _)| *before != terms)
+        if let Some(terms) = Terms::of(&talk, fixed).await.transpose()?
+            && now.as_ref().is_none_or(|before| before.terms != terms)
         {
-            if let Some((_, Some(door))) = now.take() {
+            if let Some(door) = now.take().and_then(|before| before.door) {
                 door.abort();
                 // The port is free when the task is gone.
                 drop(door.await);
@@ -95,7 +138,7 @@ pub(crate) async fn run(talk: Arc<Talk>) -> anyhow::Result<()> {
                 Some(address) => Some(open(address, &talk).await?),
                 None => None,
             };
-            now = Some((terms, door));
+            now = Some(Opened { terms, door, fixed });
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -113,7 +156,7 @@ async fn open(address: SocketAddr, talk: &Arc<Talk>) -> anyhow::Result<JoinHandl
 ///
 /// # Errors
 /// The node does not answer, or does not trust this process.
-pub(crate) async fn config(talk: &Arc<Talk>) -> anyhow::Result<Arc<Config>> {
+async fn config(talk: &Arc<Talk>) -> anyhow::Result<Arc<Config>> {
     let asked = talk.clone();
     let answer = tokio::task::spawn_blocking(move || asked.ask(&Request::SshHostKey));
     let answer = answer.await?.context("the SSH host key")?;
@@ -146,7 +189,7 @@ fn methods() -> MethodSet {
 }
 
 /// Serves the door; ends only with the process.
-pub(crate) async fn serve(listener: TcpListener, config: Arc<Config>, talk: Arc<Talk>) {
+async fn serve(listener: TcpListener, config: Arc<Config>, talk: Arc<Talk>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok((stream, from)) = listener.accept().await else {

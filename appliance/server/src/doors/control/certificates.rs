@@ -53,7 +53,7 @@ impl ControlDoor {
 }
 
 /// Whole days until an end; negative after it.
-fn days_left(end: Time, now: Time) -> i64 {
+pub(super) fn days_left(end: Time, now: Time) -> i64 {
     (end.0 - now.0).div_euclid(DAY_MS)
 }
 

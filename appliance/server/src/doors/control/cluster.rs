@@ -87,7 +87,7 @@ impl ControlDoor {
     }
 
     /// The members, a row each, and how far they agree.
-    fn members(&self) -> Value {
+    pub(super) fn members(&self) -> Value {
         let raft = self.engine.cluster().status();
         let health = self.colleagues.peers().health();
         let agreed = self.cosigner.last();

@@ -6,15 +6,19 @@
 mod administrators;
 mod certificates;
 mod clients;
+mod clock;
 mod cluster;
+mod copies;
 mod desk;
 mod fips;
+mod identity;
 mod integrity;
 mod keys;
 mod logs;
 mod power;
 mod records;
 mod rights;
+mod services;
 mod sessions;
 mod setting;
 mod speakers;
@@ -23,15 +27,19 @@ mod zeroize;
 
 pub use administrators::AdminRequest;
 pub use clients::ClientsRequest;
+pub use clock::ClockRequest;
 pub use cluster::ClusterRequest;
 pub(crate) use desk::Visitor;
+pub use identity::IdentityRequest;
 pub use keys::KeysRequest;
 pub use power::MachineEnd;
 pub use records::RecordsRequest;
+pub use services::ServicesRequest;
 pub use setting::SettingRequest;
 pub(crate) use speakers::Speakers;
 pub use transfer::{Draft, TransferRequest};
 
+use super::services::{Ports, Service};
 use super::threshold;
 use crate::approved;
 use crate::engine::Engine;
@@ -42,7 +50,9 @@ use crate::layout::Layout;
 use crate::member::colleagues::Colleagues;
 use crate::node::Doors;
 use crate::notary::Notary;
+use crate::place_in_network::PlaceInNetwork;
 use crate::sign_in::{SignIn, settled};
+use crate::tls::ServerIdentity;
 use crate::transfer::courier::Courier;
 use crate::{metrics, render, selftest};
 use administrators::PasswordChange;
@@ -181,6 +191,14 @@ pub enum Request {
     Certificates {
         clients: bool,
     },
+    /// What this node is recognised by at its doors.
+    Identity(IdentityRequest),
+    /// The ports that are stopped and started.
+    Services(ServicesRequest),
+    /// The time, and the clock of the machine.
+    Clock(ClockRequest),
+    /// Which copies there are of what this node holds.
+    Copies,
     /// Approved-algorithms mode.
     Fips(FipsRequest),
     /// Run the self-tests now.
@@ -243,6 +261,12 @@ pub(crate) struct Control {
     pub(crate) speakers: Speakers,
     /// The socket of PID 1; none where it is none of ours.
     pub(crate) init: Option<PathBuf>,
+    /// What the ports for clients show of this node; a witness has no such ports.
+    pub(crate) server_identity: Option<Arc<ServerIdentity>>,
+    /// How the ports stand that are stopped and started.
+    pub(crate) ports: Arc<Ports>,
+    /// The processes of network and time of an appliance.
+    pub(crate) place: Option<PlaceInNetwork>,
 }
 
 /// The door, ready to open.
@@ -433,10 +457,7 @@ impl ControlDoor {
                 self.log_show(view.as_deref(), last, follow, lines).await
             }
             Request::ClientAdd { name, groups } => self.client_add(actor, &name, &groups).await,
-            Request::ClientRevoke { name } => {
-                let name = Name::parse(&name).map_err(|e| e.to_string())?;
-                self.change(actor, Ask::RevokeUser { name }).await
-            }
+            Request::ClientRevoke { name } => self.client_revoke(actor, &name).await,
             Request::ClientList => Ok(self.client_list()),
             Request::KeyList { limit } => self.key_list(limit, lines).await,
             Request::KeyShow { uid } => self.key_show(&uid).await,
@@ -444,6 +465,10 @@ impl ControlDoor {
             Request::Keys(request) => self.keys(actor, request).await,
             Request::Records(request) => self.records(request).await,
             Request::Certificates { clients } => self.certificates(clients),
+            Request::Identity(request) => self.identity(actor, request).await,
+            Request::Services(request) => self.services(actor, request).await,
+            Request::Clock(request) => self.clock(actor, request).await,
+            Request::Copies => Ok(self.copies(actor)),
             Request::EpochRotate => self.epoch_rotate(actor, lines).await,
             Request::StateDigest { replay } => self.state_digest(replay).await,
             Request::Export { out } => self.export(actor, out, lines).await,
@@ -502,15 +527,20 @@ impl ControlDoor {
         let state = self.engine.machine().state();
         let (free, kept) = self.engine.room().reading();
         let slots = self.engine.vault().slot_health();
+        // A port that is shut is none to send anybody to.
+        let is_open = |service| self.ports.of(service).is_some_and(|port| port.is_open);
+        let doors = |service| self.doors.filter(|_| is_open(service));
+        let web = doors(Service::Web).map(|doors| format!("https://{}", doors.web));
+        let status = self.status.filter(|_| is_open(Service::Status));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "dir": self.layout.root(),
             "cluster": state.cluster().map(|c| c.to_string()),
             "node": self.engine.node().0,
             "time": render::moment(self.engine.now()),
-            "kmip": self.doors.map(|doors| doors.kmip.to_string()),
-            "web": self.doors.map(|doors| format!("https://{}", doors.web)),
-            "status": self.status.map(|status| format!("https://{status}")),
+            "kmip": doors(Service::Kmip).map(|doors| doors.kmip.to_string()),
+            "web": web,
+            "status": status.map(|status| format!("https://{status}")),
             "serving": health.serving,
             "writing": health.writing,
             "faults": health.faults,
@@ -570,6 +600,11 @@ impl ControlDoor {
             "fingerprint": made.fingerprint.to_string(),
             "not_after": render::moment(made.not_after),
         }))
+    }
+
+    async fn client_revoke(&self, actor: &Actor, name: &str) -> Answer {
+        let name = Name::parse(name).map_err(|e| e.to_string())?;
+        self.change(actor, Ask::RevokeUser { name }).await
     }
 
     fn client_list(&self) -> Value {

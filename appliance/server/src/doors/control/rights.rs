@@ -1,7 +1,8 @@
 //! What each request needs before anything is read or made for it. What is one ask and nothing else
 //! has no row: the ask is judged by itself.
 
-use super::{ClusterRequest, ControlDoor, FipsRequest, Request, SettingRequest};
+use super::SettingRequest;
+use super::{ClockRequest, ClusterRequest, ControlDoor, FipsRequest, Request, ServicesRequest};
 use crate::sign_in::settled;
 use domain::{Actor, Right};
 
@@ -17,6 +18,8 @@ impl Request {
             | Self::As { .. }
             | Self::Password { .. } => return None,
             Self::ClientRevoke { .. }
+            | Self::Services(ServicesRequest::Switch { .. })
+            | Self::Clock(ClockRequest::Set { .. })
             | Self::Setting(SettingRequest::Change { .. })
             | Self::Fips(FipsRequest::Switch { .. }) => return None,
             Self::Cluster(request) => return request.right(),
@@ -26,7 +29,12 @@ impl Request {
             | Self::StateDigest { .. }
             | Self::Setting(SettingRequest::List | SettingRequest::Network)
             | Self::RunningConfig
+            | Self::Services(ServicesRequest::List)
+            | Self::Clock(ClockRequest::Show)
+            // What may not be seen of it is left out, and said to be.
+            | Self::Copies
             | Self::Fips(FipsRequest::Status) => Right::SeeStatus,
+            Self::Identity(request) => request.right(),
             // It lists keys and who is connected.
             Self::Fips(FipsRequest::Plan { .. }) => Right::ChangeSeals,
             Self::SelfTest => Right::RunSelfTests,

@@ -1,6 +1,7 @@
 //! Administrators who have signed in, at the console, over SSH or in a browser.
 
 use super::{Answer, ControlDoor};
+use crate::doors::services::Service;
 use crate::lockout::Source;
 use crate::sign_in::SignedIn;
 use crate::ssh_host_key;
@@ -163,9 +164,10 @@ impl ControlDoor {
     pub(super) fn ssh_door(&self) -> Answer {
         let key = ssh_host_key::fingerprint(self.engine.vault());
         let key = key.map_err(|e| format!("{e:#}"))?;
+        let is_on = Service::Ssh.is_on(&self.engine);
         let state = self.engine.machine().state();
         let listen = state.setting_or_default(self.engine.node(), "ssh.listen");
-        Ok(json!({ "listen": listen, "host_key": key }))
+        Ok(json!({ "listen": listen, "on": is_on, "host_key": key }))
     }
 
     /// The private key by which SSH clients know this node.

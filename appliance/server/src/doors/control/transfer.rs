@@ -6,8 +6,7 @@ use crate::jobs::rotation;
 use crate::member::shared_secrets;
 use crate::transfer::trial::{self, Steps};
 use crate::transfer::{age, credential, shelf};
-use domain::{Actor, Ask, Destination, Hash, Name, Right, RotationCause, SettingValue, Stream};
-use domain::{View, WayIn, setting};
+use domain::{Actor, Ask, Destination, Hash, Name, Right, RotationCause, Stream, View, WayIn};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -20,9 +19,6 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often that is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-
-/// What the settings of rotation begin with.
-const PREFIX: &str = "log.";
 
 /// Port of SSH.
 const PORT: &str = "22";
@@ -38,11 +34,6 @@ pub enum TransferRequest {
     /// Closes one log, or all four.
     Rotate {
         log: Option<String>,
-    },
-    /// Shows the settings of rotation, or changes one.
-    Rotation {
-        setting: Option<String>,
-        value: Option<String>,
     },
     Show,
     Put {
@@ -100,9 +91,8 @@ impl TransferRequest {
     /// What it needs before anything is done for it.
     pub(super) fn right(&self) -> Right {
         match self {
-            Self::Show | Self::Rotation { setting: None, .. } => Right::SeeLogs,
+            Self::Show => Right::SeeLogs,
             Self::Rotate { .. }
-            | Self::Rotation { .. }
             | Self::Put { .. }
             | Self::Remove { .. }
             | Self::Test { .. }
@@ -188,10 +178,6 @@ impl ControlDoor {
     ) -> Answer {
         match request {
             TransferRequest::Rotate { log } => self.rotate_logs(actor, log.as_deref()).await,
-            TransferRequest::Rotation { setting, value } => {
-                self.rotation(actor, setting.as_deref(), value.as_deref())
-                    .await
-            }
             TransferRequest::Show => self.transfers(),
             TransferRequest::Put { draft, untested } => {
                 self.put_destination(actor, draft, untested, lines).await
@@ -247,27 +233,6 @@ impl ControlDoor {
         }
         self.courier.now(None);
         Ok(Value::Array(closed))
-    }
-
-    /// The settings of rotation; one of them may be changed first.
-    async fn rotation(&self, actor: &Actor, id: Option<&str>, value: Option<&str>) -> Answer {
-        if let (Some(id), Some(value)) = (id, value) {
-            let id = format!("{PREFIX}{}", id.strip_prefix(PREFIX).unwrap_or(id));
-            let known = setting::find(&id).ok_or_else(|| format!("there is no setting {id}"))?;
-            let value = known.check(value).map_err(|why| format!("{id}: {why}"))?;
-            let ask = Ask::Configure {
-                node: self.engine.node(),
-                values: vec![SettingValue { id, value }],
-            };
-            self.change(actor, ask).await?;
-        }
-        let state = self.engine.machine().state();
-        let rows = setting::TABLE.iter().filter_map(|row| {
-            let setting = row.id.strip_prefix(PREFIX)?;
-            let value = state.cluster_setting(row.id);
-            Some(json!({ "setting": setting, "value": value, "title": row.title }))
-        });
-        Ok(rows.collect())
     }
 
     fn last_number(&self, view: View) -> u64 {
