@@ -4,11 +4,13 @@
 //! * this file: the listener and its limits
 //! * `visit`: what is let in: sessions, form tokens, the origin and the size of a form
 //! * `routes`: which page answers which path
-//! * `home`, `keys`, `clients`, `logs`, `exports`: the pages; their text is in `templates/`
+//! * `home`, `keys`, `clients`, `logs`, `exports`, `transfers`, `algorithms`: the pages; their text is
+//!   in `templates/`
 //! * `reply`, `form`, `archive`: answers, forms, files
 //!
 //! Pages ask the same requests as the Unix socket does (`doors/control/desk.rs`): no rule is here.
 
+mod algorithms;
 mod archive;
 mod clients;
 mod exports;
@@ -19,6 +21,7 @@ mod keys;
 mod logs;
 mod reply;
 mod routes;
+mod transfers;
 mod visit;
 
 use crate::doors::control::ControlDoor;
@@ -48,6 +51,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time one connection may last: an export over a slow line is the longest use.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// Time for the answer under way when approved-algorithms mode is switched: to whoever switched it.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes of the headers of a request: ours are short, and so is the cookie.
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
@@ -136,7 +142,6 @@ impl WebDoor {
                 tokio::select! {
                     // Who hangs up early is nothing to report.
                     served = served => drop(served),
-                    () = door.tls.switched() => {}
                     _ = stop.wait_for(|stop| *stop) => {}
                 }
                 drop((permit, place));
@@ -165,16 +170,23 @@ impl WebDoor {
         peer: SocketAddr,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         stream.set_nodelay(true)?;
+        let switched = self.tls.switched();
         let stream = tokio::time::timeout(REQUEST_TIMEOUT, self.tls.accept(stream)).await??;
         let answer = service_fn(async |request: hyper::Request<Incoming>| {
             Ok::<_, Infallible>(self.respond(request, peer.ip()).await)
         });
-        hyper::server::conn::http1::Builder::new()
+        let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(REQUEST_TIMEOUT)
             .max_buf_size(HEADERS_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), answer)
-            .await?;
-        Ok(())
+            .serve_connection(TokioIo::new(stream), answer);
+        tokio::pin!(served);
+        tokio::select! {
+            served = served.as_mut() => return Ok(served?),
+            () = switched => {}
+        }
+        // What is open ends, but for the one answer that somebody waits for.
+        served.as_mut().graceful_shutdown();
+        Ok(tokio::time::timeout(LAST_ANSWER_TIMEOUT, served).await??)
     }
 }
