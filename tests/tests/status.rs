@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
 use anyhow::{Context, Result, ensure};
+use kmip::Failure;
 use kmip::enumerations::{CryptographicAlgorithm, ResultReason};
 use kmip::operations::ResponsePayload;
-use kmip::Failure;
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};

@@ -93,7 +93,7 @@ export async function look(name) {
 }
 
 export async function press(name) {
-  await page.getByRole("button", { name }).click();
+  await page.getByRole("button", { name, exact: true }).click();
 }
 
 export async function follow(name) {

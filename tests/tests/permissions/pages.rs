@@ -180,7 +180,7 @@ const LINES: &[Line] = &[
         "/password",
         "",
         Right::SeeStatus,
-        &[("old", "x"), ("new", "y"), ("again", "z")],
+        &[("old", crate::OWN), ("new", crate::OWN), ("again", "")],
     ),
     ("POST", "/sign-out", "", Right::SeeStatus, &[]),
 ];

@@ -124,7 +124,8 @@ const PLAIN: &[(&str, Needs)] = &[
         Table,
     ),
     (
-        r#"{"ask":"password","old":"not it","new":"not it"}"#,
+        // A wrong one would be a guess, and too many guesses close the door.
+        r#"{"ask":"password","old":"nine quiet harbours","new":"nine quiet harbours"}"#,
         Nothing,
     ),
     (r#"{"ask":"restart-service","service":"nonsense"}"#, Table),
@@ -295,15 +296,11 @@ impl Row {
 fn known(request: &Value) -> Option<Vec<String>> {
     let told = serde_json::from_value::<Request>(request.clone()).err()?;
     let told = told.to_string();
-    let (_, list) = told
-        .strip_prefix("unknown variant `?`, expected")?
-        .split_once("one of ")?;
-    let names = list.split(", ");
-    Some(
-        names
-            .map(|name| name.trim_matches('`').to_owned())
-            .collect(),
-    )
+    let list = told.strip_prefix("unknown variant `?`, expected ")?;
+    // Two are told as "`one` or `other`".
+    let list = list.trim_start_matches("one of ").replace(" or ", ", ");
+    let names = list.split(", ").map(|name| name.trim_matches('`'));
+    Some(names.map(str::to_owned).collect())
 }
 
 /// Every request that the server knows has a sample, and every sample is of one.

@@ -253,15 +253,18 @@ impl WebDoor {
             (false, ["new"]) => self.new_destination(visit).await,
             (true, ["new"]) => self.look_up(visit).await,
             (true, ["save"]) => self.try_and_save(visit).await,
-            (false, ["to", name]) => self.one_destination(visit, name, Trial::default()).await,
+            (false, ["to", name]) => {
+                let row = self.row(visit, name).await?;
+                Ok(destination_page(visit, row, Trial::default()))
+            }
             (true, ["to", name, "test"]) => {
-                let name = (*name).to_owned();
+                let row = self.row(visit, name).await?;
                 let request = TransferRequest::Test {
-                    name: name.clone(),
+                    name: row.name.clone(),
                     draft: None,
                 };
                 let trial = self.trial(visit, request).await;
-                self.one_destination(visit, &name, trial).await
+                Ok(destination_page(visit, row, trial))
             }
             (true, ["to", name, "send"]) => {
                 let name = (*name).to_owned();
@@ -311,25 +314,6 @@ impl WebDoor {
         let mut rows = self.shown(visit).await?.destinations.into_iter();
         let row = rows.find(|row| row.name == name);
         row.ok_or_else(|| Refused::reading(format!("There is no transfer destination {name}.")))
-    }
-
-    async fn one_destination(
-        &self,
-        visit: &Visit,
-        name: &str,
-        trial: Trial,
-    ) -> Result<Reply, Refused> {
-        let row = self.row(visit, name).await?;
-        let status = match trial.fault {
-            Some(_) => StatusCode::CONFLICT,
-            None => StatusCode::OK,
-        };
-        let page = TransferPage {
-            frame: visit.frame(&format!("Destination {}", row.name), Section::Transfers),
-            row,
-            trial,
-        };
-        Ok(reply::page(status, &page))
     }
 
     async fn confirm_removal(&self, visit: &Visit, name: &str) -> Result<Reply, Refused> {
@@ -405,6 +389,7 @@ impl WebDoor {
     /// Tries a described destination, and saves it if that was asked for.
     async fn try_and_save(&self, visit: &Visit) -> Result<Reply, Refused> {
         let of = Described::of(&visit.form);
+        let own_key = self.shown(visit).await?.ssh_key_of_this_node;
         let password = Some(visit.form.get("password").to_owned());
         let draft = of.draft(password.filter(|password| !password.is_empty()));
         let name = of.name.clone();
@@ -438,7 +423,7 @@ impl WebDoor {
             frame: visit.frame("Compare and try", Section::Transfers),
             of,
             kind: None,
-            own_key: self.shown(visit).await?.ssh_key_of_this_node,
+            own_key,
             trial,
         };
         Ok(reply::page(status, &page))
@@ -459,6 +444,19 @@ impl WebDoor {
             steps,
         }
     }
+}
+
+fn destination_page(visit: &Visit, row: Row, trial: Trial) -> Reply {
+    let status = match trial.fault {
+        Some(_) => StatusCode::CONFLICT,
+        None => StatusCode::OK,
+    };
+    let page = TransferPage {
+        frame: visit.frame(&format!("Destination {}", row.name), Section::Transfers),
+        row,
+        trial,
+    };
+    reply::page(status, &page)
 }
 
 fn describe_page(visit: &Visit, status: StatusCode, of: Described, wrong: Option<String>) -> Reply {
