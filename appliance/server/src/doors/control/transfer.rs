@@ -385,8 +385,7 @@ impl ControlDoor {
             let tried = self
                 .try_out(&name, &destination, password.clone(), lines)
                 .await;
-            tried
-                .map_err(|why| format!("{why}; nothing was saved (--untested saves it anyway)"))?;
+            tried.map_err(|why| format!("{why}; nothing was saved"))?;
         }
         if let Some(password) = password {
             let (vault, sealed) = (self.engine.vault().clone(), name.clone());

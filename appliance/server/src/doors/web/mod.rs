@@ -4,8 +4,8 @@
 //! * this file: the listener and its limits
 //! * `visit`: what is let in: sessions, form tokens, the origin and the size of a form
 //! * `routes`: which page answers which path
-//! * `home`, `keys`, `clients`, `logs`, `exports`, `transfers`, `algorithms`: the pages; their text is
-//!   in `templates/`
+//! * `home`, `keys`, `clients`, `logs`, `exports`, `transfers`, `algorithms`: the pages; their text
+//!   is in `templates/`
 //! * `reply`, `form`, `archive`: answers, forms, files
 //!
 //! Pages ask the same requests as the Unix socket does (`doors/control/desk.rs`): no rule is here.

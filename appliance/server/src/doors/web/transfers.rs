@@ -1,8 +1,8 @@
 //! Transfer destinations: how they stand, a new one step by step, and what is done with one.
 //!
-//! A new destination is described first. Then its host key is looked up, and whoever adds it compares
-//! the key with what the other machine shows; only a compared key is pinned. Nothing is saved that
-//! was not tried.
+//! A new destination is described first. Then its host key is looked up, and whoever adds it
+//! compares the key with what the other machine shows; only a compared key is pinned. Nothing is
+//! saved that was not tried.
 
 use super::WebDoor;
 use super::form::{Form, encoded};
