@@ -309,6 +309,14 @@ impl Client {
         }
     }
 
+    /// Creates a symmetric key of any algorithm.
+    pub fn create_of(&mut self, algorithm: CryptographicAlgorithm, bits: i32) -> Answer<String> {
+        match self.one(create_of_request(algorithm, bits))? {
+            ResponsePayload::Create(answer) => Ok(answer.unique_identifier),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Registers an AES key.
     pub fn register(&mut self, name: &str, key: &[u8]) -> Answer<String> {
         match self.one(register_request(name, key))? {
@@ -387,8 +395,12 @@ fn unexpected(payload: &ResponsePayload) -> Trouble {
 }
 
 fn template(name: Option<&str>, bits: i32) -> Template {
+    template_of(CryptographicAlgorithm::AES, name, bits)
+}
+
+fn template_of(algorithm: CryptographicAlgorithm, name: Option<&str>, bits: i32) -> Template {
     let mask = usage_mask::ENCRYPT | usage_mask::DECRYPT;
-    let algorithm = Value::Enumeration(CryptographicAlgorithm::AES.0);
+    let algorithm = Value::Enumeration(algorithm.0);
     let mut attributes = vec![
         Attribute::standard(Tag::CRYPTOGRAPHIC_ALGORITHM, algorithm),
         Attribute::standard(Tag::CRYPTOGRAPHIC_LENGTH, Value::Integer(bits)),
@@ -403,6 +415,15 @@ pub fn create_request(name: Option<&str>, bits: i32) -> RequestPayload {
     RequestPayload::Create(CreateRequest {
         object_type: ObjectType::SYMMETRIC_KEY,
         template: template(name, bits),
+        protection_storage_masks: Vec::new(),
+    })
+}
+
+/// Create of a symmetric key of any algorithm.
+pub fn create_of_request(algorithm: CryptographicAlgorithm, bits: i32) -> RequestPayload {
+    RequestPayload::Create(CreateRequest {
+        object_type: ObjectType::SYMMETRIC_KEY,
+        template: template_of(algorithm, None, bits),
         protection_storage_masks: Vec::new(),
     })
 }

@@ -3,10 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
 use anyhow::{Context, Result, ensure};
-use kmip::attributes::{Attribute, Template, usage_mask};
-use kmip::enumerations::{CryptographicAlgorithm, ObjectType, ResultReason};
-use kmip::operations::{CreateRequest, RequestPayload, ResponsePayload};
-use kmip::{Failure, Tag, Value as Field};
+use kmip::Failure;
+use kmip::enumerations::{CryptographicAlgorithm, ResultReason};
+use kmip::operations::ResponsePayload;
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use tests::client::Client;
+use tests::client::{Client, create_of_request};
 use tests::is_full;
 use tests::node::{Node, Site, build, profile_folder, strongroom};
 
@@ -235,20 +234,7 @@ fn create(
     algorithm: CryptographicAlgorithm,
     bits: i32,
 ) -> Result<Result<String, Failure>> {
-    let mask = Field::Integer(usage_mask::ENCRYPT | usage_mask::DECRYPT);
-    let attributes = vec![
-        Attribute::standard(
-            Tag::CRYPTOGRAPHIC_ALGORITHM,
-            Field::Enumeration(algorithm.0),
-        ),
-        Attribute::standard(Tag::CRYPTOGRAPHIC_LENGTH, Field::Integer(bits)),
-        Attribute::standard(Tag::CRYPTOGRAPHIC_USAGE_MASK, mask),
-    ];
-    let request = RequestPayload::Create(CreateRequest {
-        object_type: ObjectType::SYMMETRIC_KEY,
-        template: Template::of(attributes),
-        protection_storage_masks: Vec::new(),
-    });
+    let request = create_of_request(algorithm, bits);
     let answer = client.batch(vec![request])?.pop().context("an answer")?;
     Ok(answer.map(|payload| match payload {
         ResponsePayload::Create(answer) => answer.unique_identifier,

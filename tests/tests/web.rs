@@ -1,7 +1,13 @@
 //! The web admin: in Debian's Chromium, and against those who mean harm.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
+#[allow(dead_code)] // some of it is for other suites
+#[path = "transfer/server.rs"]
+mod server;
+
 use anyhow::{Context, Result, ensure};
+use kmip::CryptographicAlgorithm;
+use server::{Kind, Sshd};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +21,10 @@ use tests::web::{self, Visitor};
 const OWN: &str = "seven lamps under water";
 
 /// Steps of the script in the browser; one that stops early must not pass.
-const STEPS: usize = 86;
+const STEPS: usize = 103;
+
+/// The same of the script of the operator.
+const OPERATOR_STEPS: usize = 75;
 
 /// A session that was open when its client was revoked ends within this (ABUSE A6).
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
@@ -70,6 +79,50 @@ fn an_administrator_works_in_a_browser() -> Result<()> {
         "admin (web) destroyed",
         "admin (web) exported",
         "admin (web) revoked the certificates of netapp-svm1",
+    ] {
+        ensure!(log.contains(line), "{line:?} is not in the log:\n{log}");
+    }
+    node.terminate()
+}
+
+#[test]
+fn an_operator_settles_transfer_and_mode_in_a_browser() -> Result<()> {
+    let site = Site::new()?;
+    let (node, _) = moved_in(&site)?;
+    let server = Sshd::start(Kind::Sftp)?;
+    let account = server.account_at(&server.address());
+    let (user, address) = account.split_once('@').context("an account")?;
+    let port = address.rsplit_once(':').context("a port")?.1;
+    // Something that approved-algorithms mode forbids.
+    let mut client = node.client()?;
+    let old = client.create_of(CryptographicAlgorithm::DES3, 168)?;
+    let said = web::in_browser(
+        "operator_flow.mjs",
+        &[
+            ("url", &format!("https://{}", node.web())),
+            ("user", user),
+            ("port", port),
+            ("inbox", &server.inbox().to_string_lossy()),
+            ("authorized", &server.authorized().to_string_lossy()),
+            ("fingerprint", &server.fingerprint()?),
+            (
+                "shots",
+                &std::env::var("STRONGROOM_SHOTS").unwrap_or_default(),
+            ),
+        ],
+    );
+    let said = said.with_context(|| node.tail())?;
+    println!("{said}");
+    let steps = said.lines().filter(|line| line.starts_with("ok ")).count();
+    ensure!(steps == OPERATOR_STEPS, "{steps} steps:\n{said}");
+    ensure!(client.get(&old).is_err(), "a session outlives the switch");
+    node.client()?.get(&old)?;
+    let log = node.run(&["log", "show"])?;
+    for line in [
+        "admin (web) put transfer destination vault",
+        "admin (web) removed transfer destination vault",
+        "approved",
+        "self-tests: all passed",
     ] {
         ensure!(log.contains(line), "{line:?} is not in the log:\n{log}");
     }

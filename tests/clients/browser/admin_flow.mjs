@@ -1,88 +1,16 @@
 // An administrator in Debian's Chromium: signs in, adds a client, whose PyKMIP makes a key; looks at
 // the key, its history and its proof; leads a key through its life; takes a signed export away.
-// Hostile texts lie about in names and attributes. Prints one line per step; the first step that
-// does not show what it must ends the run with exit code 1. So does any message of the console: a
-// violation of the content security policy is one.
+// Hostile texts lie about in names and attributes.
 //
 // node admin_flow.mjs --chromium PROGRAM --url https://... --password FILE --folder DIR
 //      --python PROGRAM --script pykmip_bundle.py --kmip-port PORT --shots DIR
 
-import { chromium } from "playwright-core";
+import {
+  browser, context, follow, folder, given, heading, look, must, own, page, press, run, said, url,
+} from "./browser.mjs";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-
-const given = new Map();
-for (let i = 2; i < process.argv.length; i += 2) {
-  given.set(process.argv[i].replace(/^--/, ""), process.argv[i + 1]);
-}
-const url = given.get("url");
-const folder = given.get("folder");
-const shots = given.get("shots");
-const own = "seven lamps under water";
-let steps = 0;
-
-function ok(what) {
-  steps += 1;
-  console.log(`ok ${steps} ${what}`);
-}
-
-function must(condition, what) {
-  if (!condition) {
-    throw new Error(`not as it must be: ${what}`);
-  }
-  ok(what);
-}
-
-const browser = await chromium.launch({
-  executablePath: given.get("chromium"),
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic",
-    "--no-first-run", "--disable-component-update", "--disable-sync"],
-});
-const context = await browser.newContext({
-  ignoreHTTPSErrors: true,
-  acceptDownloads: true,
-  viewport: { width: 1200, height: 800 },
-});
-const page = await context.newPage();
-page.setDefaultTimeout(20000);
-const said = [];
-page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
-page.on("pageerror", (error) => said.push(`error: ${error.message}`));
-page.on("dialog", (dialog) => {
-  said.push(`dialog: ${dialog.message()}`);
-  dialog.dismiss();
-});
-
-// Looks at a page as it is in light and dark, wide and narrow.
-async function look(name) {
-  must(await page.evaluate(() => document.images.length === 0 && !window.probe), `${name}: text is text`);
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
-  await page.setViewportSize({ width: 360, height: 740 });
-  const narrow = await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
-  for (const [scheme, width] of [["light", 1200], ["dark", 1200], ["light", 360], ["dark", 360]]) {
-    if (shots) {
-      await page.emulateMedia({ colorScheme: scheme });
-      await page.setViewportSize({ width, height: 800 });
-      await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
-    }
-  }
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.setViewportSize({ width: 1200, height: 800 });
-  must(wide && narrow, `${name}: fits a wide and a narrow window`);
-}
-
-async function press(name) {
-  await page.getByRole("button", { name }).click();
-}
-
-async function follow(name) {
-  await page.getByRole("link", { name, exact: true }).first().click();
-}
-
-async function heading() {
-  return (await page.locator("h1").innerText()).trim();
-}
 
 // Signs in with the keyboard alone: the first field has the focus.
 async function signIn() {
@@ -283,10 +211,7 @@ async function withoutScripts() {
   }
 }
 
-try {
-  if (shots) {
-    mkdirSync(shots, { recursive: true });
-  }
+await run(async () => {
   await signIn();
   await keyboard();
   const uid = await client();
@@ -296,11 +221,4 @@ try {
   await takeExport();
   await rest(uid);
   await withoutScripts();
-  must(said.length === 0, `the console stays silent: ${said.join("; ")}`);
-} catch (error) {
-  console.log(`FAILED after step ${steps}: ${error.message}\n${await page.locator("body").innerText()}`);
-  console.log(said.join("\n"));
-  process.exitCode = 1;
-} finally {
-  await browser.close();
-}
+});

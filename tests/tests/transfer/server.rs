@@ -98,9 +98,14 @@ impl Sshd {
         Ok(shown.split(' ').nth(1).context("a fingerprint")?.to_owned())
     }
 
+    /// The file of the keys that may sign in.
+    pub(crate) fn authorized(&self) -> PathBuf {
+        self.path("authorized")
+    }
+
     /// Only this key may sign in.
     pub(crate) fn let_in(&self, line: &str) -> Result<()> {
-        Ok(fs::write(self.path("authorized"), format!("{line}\n"))?)
+        Ok(fs::write(self.authorized(), format!("{line}\n"))?)
     }
 
     pub(crate) fn change_host_key(&mut self) -> Result<()> {

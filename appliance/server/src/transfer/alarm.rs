@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use domain::state::Standing;
-use domain::{Name, State, Time};
+use domain::{Name, NodeId, State, Time};
 
 /// How many closed logs wait for a destination, and since when the oldest does.
 pub(crate) fn backlog(state: &State, standing: &Standing) -> (u64, Option<Time>) {
@@ -21,27 +21,33 @@ fn longest(state: &State, standing: &Standing) -> usize {
     counts.max().unwrap_or(0)
 }
 
-/// What an operator is to know: a line each.
-pub(crate) fn alarms(engine: &Engine) -> Vec<String> {
-    let state = engine.machine().state();
+/// What an operator is to know of one destination: a line each.
+pub(crate) fn of(state: &State, node: NodeId, name: &Name, standing: &Standing) -> Vec<String> {
     let most = state.cluster_setting("log.backlog");
     let most: usize = most.and_then(|n| n.parse().ok()).unwrap_or(1);
     let mut alarms = Vec::new();
-    for (name, standing) in state.destinations() {
-        let to = &standing.destination;
-        if let Some((why, detail)) = standing.failing(engine.node()).filter(|_| to.enabled) {
-            alarms.push(format!("log transfer to {name}: {}: {detail}", why.name()));
-        }
-        let longest = longest(&state, standing);
-        if longest > most {
-            let off = if to.enabled { "" } else { ", which is off" };
-            alarms.push(format!(
-                "log transfer: {longest} closed logs of one kind wait for {name}{off}; more than \
-                 {most} are an alarm"
-            ));
-        }
+    let to = &standing.destination;
+    if let Some((why, detail)) = standing.failing(node).filter(|_| to.enabled) {
+        alarms.push(format!("log transfer to {name}: {}: {detail}", why.name()));
+    }
+    let longest = longest(state, standing);
+    if longest > most {
+        let off = if to.enabled { "" } else { ", which is off" };
+        alarms.push(format!(
+            "log transfer: {longest} closed logs of one kind wait for {name}{off}; more than \
+             {most} are an alarm"
+        ));
     }
     alarms
+}
+
+/// What an operator is to know of all of them.
+pub(crate) fn alarms(engine: &Engine) -> Vec<String> {
+    let state = engine.machine().state();
+    let destinations = state.destinations();
+    destinations
+        .flat_map(|(name, standing)| of(&state, engine.node(), name, standing))
+        .collect()
 }
 
 /// For each destination: its name, how many closed logs wait, and whether this node fails there.

@@ -11,6 +11,7 @@ use super::shelf::{Shelf, file_name, sender};
 use super::source::Sent;
 use crate::engine::Engine;
 use crate::notary::Notary;
+use domain::Time;
 use domain::TransferOutcome;
 use domain::state::{ClosedLog, Standing};
 use domain::{Actor, Ask, Destination, Name, State, Stream, TRANSFER_FORMAT, TransferFailure};
@@ -47,6 +48,8 @@ struct Attempt {
     failures: u32,
     /// When it is tried again.
     next: Option<Instant>,
+    /// When the last try of this node ended, and how, since it started.
+    last: Option<(Time, String)>,
 }
 
 /// The job.
@@ -165,21 +168,24 @@ impl Courier {
     /// One connection, and all that goes over it.
     async fn round(self: Arc<Self>, name: Name, destination: Destination, waiting: Vec<Waiting>) {
         let done = self.go(&name, &destination, &waiting).await;
-        let failed = match done {
-            Ok(()) => false,
+        let (failed, ended) = match done {
+            Ok(()) => (false, format!("{} delivered and read back", waiting.len())),
             Err((stream, number, fault)) => {
                 tracing::warn!("transfer of {stream} {number} to {name}: {fault}");
+                let ended = format!("{stream} {number} was not delivered: {fault}");
                 let Fault { why, detail } = fault;
                 let outcome = TransferOutcome::Failed { why, detail };
                 if let Err(e) = self.record(&name, stream, number, outcome).await {
                     tracing::warn!("recording that: {e}");
                 }
-                true
+                (true, ended)
             }
         };
+        let now = self.engine.now();
         let mut attempts = self.attempts.lock();
         if let Some(attempt) = attempts.get_mut(&name) {
             attempt.is_running = false;
+            attempt.last = Some((now, ended));
             attempt.failures = match failed {
                 true => attempt.failures.saturating_add(1),
                 false => 0,
@@ -362,6 +368,9 @@ impl Courier {
                 "oldest_since": oldest.map(crate::render::moment),
                 "sending": attempt.is_running,
                 "next_try_seconds": wait,
+                "last_try": attempt.last.as_ref().map(|(time, _)| crate::render::moment(*time)),
+                "last_outcome": attempt.last.as_ref().map(|(_, ended)| ended),
+                "alarms": alarm::of(&state, self.engine.node(), name, standing),
                 "problem": failing.map(|(why, detail)| format!("{}: {detail}", why.name())),
             })
         };

@@ -5,6 +5,7 @@
 //! * `drive`: the load, the same for both servers
 //! * `disk`: how often this disk can make a small write durable
 //! * `scale`: the same questions at 1,000, 100,000 and 1,000,000 objects
+//! * `pages`: the web admin at 100,000 keys, beside a static file of the same server
 //! * `cluster`: three nodes beside one: `cargo xtask bench cluster`
 //!
 //! Client and servers share the machine's cores, as they do for the baseline.
@@ -13,6 +14,7 @@ mod cluster;
 mod disk;
 mod drive;
 pub(crate) mod echo;
+mod pages;
 mod scale;
 
 use anyhow::{Result, ensure};
@@ -35,6 +37,9 @@ pub(crate) struct Options {
     /// Also measure with up to so many objects (1,000, 100,000, 1,000,000).
     #[arg(long, default_value_t = 0, value_name = "OBJECTS")]
     scale: usize,
+    /// Measure the pages of the web admin at 100,000 keys instead.
+    #[arg(long)]
+    pages: bool,
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -52,6 +57,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if let Some(What::Cluster(options)) = &options.what {
         return cluster::run(options);
+    }
+    if options.pages {
+        return pages::run();
     }
     println!("disk       {}", disk::durable_writes()?);
     let site = Site::new()?;
@@ -86,7 +94,8 @@ fn in_release(options: &Options) -> Result<()> {
     match &options.what {
         None => bench
             .args(["--seconds", &options.seconds.to_string()])
-            .args(["--scale", &options.scale.to_string()]),
+            .args(["--scale", &options.scale.to_string()])
+            .args(options.pages.then_some("--pages")),
         Some(What::Cluster(cluster)) => bench.arg("cluster").args(cluster.arguments()),
     };
     let measured = bench.status()?;

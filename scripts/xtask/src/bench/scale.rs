@@ -63,12 +63,13 @@ pub(crate) fn run(objects: usize) -> Result<()> {
     Ok(())
 }
 
-fn name(number: usize) -> String {
+/// Name of an object.
+pub(super) fn name(number: usize) -> String {
     format!("scale-{number:07}")
 }
 
 /// Makes the objects from `from` up to `to`.
-fn fill(node: &Node, from: usize, to: usize) -> Result<()> {
+pub(super) fn fill(node: &Node, from: usize, to: usize) -> Result<()> {
     let next = AtomicUsize::new(from);
     let (address, identity) = (node.kmip(), node.identity("demo"));
     thread::scope(|scope| {

@@ -5,7 +5,7 @@ use super::administrators::PasswordChange;
 use super::sessions::Person;
 use super::{ControlDoor, LINES_WAITING_MAX, Line, Request};
 use crate::lockout::Source;
-use domain::{Actor, Door};
+use domain::{Actor, Door, Right};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use vault::Secret;
@@ -16,6 +16,8 @@ pub(crate) struct Visitor {
     pub(crate) person: Person,
     token: String,
     pub(crate) must_change: bool,
+    /// What they may do, so that a page shows no way to what would be refused.
+    rights: Vec<Right>,
 }
 
 impl Visitor {
@@ -24,6 +26,16 @@ impl Visitor {
             name: self.person.name.to_string(),
             door: Door::Web,
         }
+    }
+
+    /// Whether something would be done for them; nothing is settled by that.
+    pub(crate) fn may(&self, right: Right) -> bool {
+        self.rights.contains(&right)
+    }
+
+    /// All that they may do.
+    pub(crate) fn rights(&self) -> &[Right] {
+        &self.rights
     }
 }
 
@@ -53,11 +65,16 @@ impl ControlDoor {
             return None;
         }
         let known = state.administrator(&person.name)?;
-        Some(Visitor {
+        let mut visitor = Visitor {
             must_change: state.must_change_password(known, now),
             token: token.to_owned(),
             person,
-        })
+            rights: Vec::new(),
+        };
+        let actor = visitor.actor();
+        let may = |right: &Right| domain::permit_operator(&state, &actor, *right, now).is_ok();
+        visitor.rights = Right::ALL.into_iter().filter(may).collect();
+        Some(visitor)
     }
 
     /// Ends a session.
@@ -70,15 +87,15 @@ impl ControlDoor {
     /// # Errors
     /// Why it was not done, for people.
     pub(crate) async fn ask(&self, visitor: &Visitor, request: Request) -> Result<Value, String> {
-        self.ask_with_progress(visitor, request, drop).await
+        self.ask_telling(visitor, request, drop).await
     }
 
-    /// As [`ControlDoor::ask`], telling what is being done.
-    pub(crate) async fn ask_with_progress(
+    /// As [`ControlDoor::ask`], telling the lines before the end: what is being done.
+    pub(crate) async fn ask_telling(
         &self,
         visitor: &Visitor,
         request: Request,
-        mut progress: impl FnMut(String),
+        mut tell: impl FnMut(Line),
     ) -> Result<Value, String> {
         let (lines, mut queue) = mpsc::channel(LINES_WAITING_MAX);
         let actor = visitor.actor();
@@ -88,11 +105,8 @@ impl ControlDoor {
             done
         };
         let take = async {
-            // Pages ask for what is answered as a whole.
             while let Some(line) = queue.recv().await {
-                if let Line::Progress(text) = line {
-                    progress(text);
-                }
+                tell(line);
             }
         };
         let (done, ()) = tokio::join!(work, take);

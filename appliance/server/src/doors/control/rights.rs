@@ -7,7 +7,9 @@ use crate::sign_in::settled;
 use domain::{Actor, Right};
 
 impl Request {
-    fn right(&self, actor: &Actor) -> Option<Right> {
+    /// What it needs before anything is done for it; nothing when it is one ask, which is judged by
+    /// itself.
+    pub fn right(&self, actor: &Actor) -> Option<Right> {
         Some(match self {
             // Nobody is signed in yet, or only the own password is at stake.
             Self::SignIn { .. }

@@ -43,6 +43,10 @@ pub enum TransferRequest {
     Remove {
         name: String,
     },
+    /// The host key that a server shows, for people to compare; `user@host` or `user@host:port`.
+    HostKey {
+        to: String,
+    },
     /// A saved destination, or one that is described.
     Test {
         name: String,
@@ -95,6 +99,7 @@ impl TransferRequest {
             Self::Rotate { .. }
             | Self::Put { .. }
             | Self::Remove { .. }
+            | Self::HostKey { .. }
             | Self::Test { .. }
             | Self::Retry { .. } => Right::ChangeTransfer,
         }
@@ -120,23 +125,23 @@ fn views(names: &[String]) -> Result<Vec<View>, String> {
     Ok(views)
 }
 
-impl Draft {
-    /// Account and address.
-    fn account(&self) -> Result<(String, String), String> {
-        let parts = self.to.split_once('@');
-        let (user, host) = parts.ok_or("write the destination like logs@192.0.2.7:22")?;
-        let has_port = match host.rsplit_once(':') {
-            Some((before, _)) => !before.contains(':') || before.ends_with(']'),
-            None => false,
-        };
-        let address = match has_port {
-            true => host.to_owned(),
-            false => format!("{host}:{PORT}"),
-        };
-        domain::check_address(&address).map_err(|denial| denial.to_string())?;
-        Ok((user.to_owned(), address))
-    }
+/// Account and address of `user@host` or `user@host:port`.
+fn account(to: &str) -> Result<(String, String), String> {
+    let parts = to.split_once('@');
+    let (user, host) = parts.ok_or("write the destination like logs@192.0.2.7:22")?;
+    let has_port = match host.rsplit_once(':') {
+        Some((before, _)) => !before.contains(':') || before.ends_with(']'),
+        None => false,
+    };
+    let address = match has_port {
+        true => host.to_owned(),
+        false => format!("{host}:{PORT}"),
+    };
+    domain::check_address(&address).map_err(|denial| denial.to_string())?;
+    Ok((user.to_owned(), address))
+}
 
+impl Draft {
     /// The fingerprint to pin, of what was typed.
     fn pin(&self) -> Result<Option<String>, String> {
         let Some(typed) = self.host_key.as_deref().map(str::trim) else {
@@ -153,7 +158,7 @@ impl Draft {
     }
 
     fn destination(&self, pin: String, way_in: WayIn) -> Result<Destination, String> {
-        let (user, address) = self.account()?;
+        let (user, address) = account(&self.to)?;
         let destination = Destination {
             address,
             user,
@@ -189,6 +194,12 @@ impl ControlDoor {
                 let forgotten = credential::forget_password(self.engine.vault(), &name);
                 forgotten.map_err(|e| format!("{name} is removed, but: {e:#}"))?;
                 Ok(done)
+            }
+            TransferRequest::HostKey { to } => {
+                let (_, address) = account(&to)?;
+                let shown = trial::host_key(&address).await;
+                let (fingerprint, kind) = shown.map_err(|fault| fault.to_string())?;
+                Ok(json!({ "address": address, "fingerprint": fingerprint, "kind": kind }))
             }
             TransferRequest::Test { name, draft } => {
                 let name = parsed(&name)?;
@@ -289,7 +300,7 @@ impl ControlDoor {
         &self,
         draft: &Draft,
     ) -> Result<(Destination, Option<Zeroizing<String>>), String> {
-        let (_, address) = draft.account()?;
+        let (_, address) = account(&draft.to)?;
         let Some(pin) = draft.pin()? else {
             let key = trial::host_key(&address).await;
             let (fingerprint, kind) = key.map_err(|fault| fault.to_string())?;
@@ -340,8 +351,7 @@ impl ControlDoor {
             let tried = self
                 .try_out(&name, &destination, password.clone(), lines)
                 .await;
-            tried
-                .map_err(|why| format!("{why}; nothing was saved (--untested saves it anyway)"))?;
+            tried.map_err(|why| format!("{why}; nothing was saved"))?;
         }
         if let Some(password) = password {
             let (vault, sealed) = (self.engine.vault().clone(), name.clone());

@@ -6,7 +6,7 @@ use super::frame::{Frame, Section};
 use super::reply::{self, Content, Reply};
 use super::routes::{Refused, nowhere};
 use super::visit::Visit;
-use crate::doors::control::{ControlDoor, Request, Visitor};
+use crate::doors::control::{ControlDoor, Line, Request, Visitor};
 use askama::Template;
 use domain::Name;
 use hyper::StatusCode;
@@ -217,11 +217,13 @@ impl WebDoor {
         );
         tokio::spawn(async move {
             let request = Request::Export { out: file.clone() };
-            let progress = |text: String| {
-                let working = Stage::Working(text);
-                state.lock().stages.insert(who.clone(), working);
+            let progress = |line: Line| {
+                if let Line::Progress(text) = line {
+                    let working = Stage::Working(text);
+                    state.lock().stages.insert(who.clone(), working);
+                }
             };
-            let made = desk.ask_with_progress(&visitor, request, progress).await;
+            let made = desk.ask_telling(&visitor, request, progress).await;
             let stage = match made.and_then(|done| ready(&file, done)) {
                 Ok(stage) => stage,
                 Err(why) => Stage::Failed(why),

@@ -4,6 +4,7 @@ use super::form::Form;
 use super::visit::Visit;
 use crate::doors::control::Visitor;
 use askama::Template;
+use domain::Right;
 
 /// The part of the appliance that a page is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(super) enum Section {
     Keys,
     Clients,
     Logs,
+    Transfers,
+    Algorithms,
     Administrators,
     Account,
     None,
@@ -37,11 +40,13 @@ pub(super) struct Frame {
     pub(super) refresh: Option<u32>,
     /// Whether nothing else can be done now.
     is_bound: bool,
+    /// What the reader may do.
+    rights: Vec<Right>,
 }
 
 /// What a page that somebody is sent to says first. The address names one of these; it brings no
 /// text of its own.
-const NOTICES: [(&str, &str); 11] = [
+const NOTICES: [(&str, &str); 17] = [
     ("ended", "You are not signed in, or your session has ended."),
     (
         "ended-form",
@@ -71,6 +76,30 @@ const NOTICES: [(&str, &str); 11] = [
         "client-revoked",
         "The client is revoked. Its open connections end within 5 seconds.",
     ),
+    (
+        "logs-closed",
+        "What was in the logs is closed; each closed log is on its way.",
+    ),
+    (
+        "transfer-saved",
+        "The destination was tried, and is saved. Logs that are closed from now on go there.",
+    ),
+    (
+        "transfer-removed",
+        "The destination is removed. Nothing more is sent there.",
+    ),
+    (
+        "transfer-now",
+        "What waits is sent now. Look again in a moment for how it went.",
+    ),
+    (
+        "mode-on",
+        "Approved-algorithms mode is switched on. What was open before has ended, on every node.",
+    ),
+    (
+        "mode-off",
+        "Approved-algorithms mode is switched off. What was open before has ended, on every node.",
+    ),
 ];
 
 impl Frame {
@@ -83,6 +112,7 @@ impl Frame {
             notice: notice(query),
             refresh: None,
             is_bound: visitor.must_change,
+            rights: visitor.rights().to_vec(),
         }
     }
 
@@ -96,26 +126,75 @@ impl Frame {
             notice: notice(query),
             refresh: None,
             is_bound: true,
+            rights: Vec::new(),
         }
     }
 
-    /// The navigation.
+    /// The navigation: what would be refused is not offered.
     pub(super) fn links(&self) -> Vec<Link> {
+        use Right::{SeeAdministrators, SeeKeys, SeeLogs, SeeStatus, SeeUsers};
         let links = [
-            (Section::Home, "/", "Home"),
-            (Section::Keys, "/keys", "Keys"),
-            (Section::Clients, "/clients", "Clients"),
-            (Section::Logs, "/logs", "Logs"),
-            (Section::Administrators, "/administrators", "Administrators"),
+            (Section::Home, SeeStatus, "/", "Home"),
+            (Section::Keys, SeeKeys, "/keys", "Keys"),
+            (Section::Clients, SeeUsers, "/clients", "Clients"),
+            (Section::Logs, SeeLogs, "/logs", "Logs"),
+            (Section::Transfers, SeeLogs, "/transfers", "Transfers"),
+            (Section::Algorithms, SeeStatus, "/algorithms", "Algorithms"),
+            (
+                Section::Administrators,
+                SeeAdministrators,
+                "/administrators",
+                "Administrators",
+            ),
         ];
         let shown = links.into_iter().filter(|_| !self.is_bound);
         shown
-            .map(|(section, path, text)| Link {
+            .filter(|(_, right, ..)| self.may(*right))
+            .map(|(section, _, path, text)| Link {
                 path,
                 text,
                 is_here: section == self.section,
             })
             .collect()
+    }
+
+    fn may(&self, right: Right) -> bool {
+        self.rights.contains(&right)
+    }
+
+    /// Whether the reader sees keys, and may lead them through their life.
+    pub(super) fn keys(&self) -> bool {
+        self.may(Right::SeeKeys)
+    }
+
+    /// Whether the reader sees clients.
+    pub(super) fn clients(&self) -> bool {
+        self.may(Right::SeeUsers)
+    }
+
+    /// Whether the reader may add clients and give them certificates.
+    pub(super) fn adds_clients(&self) -> bool {
+        self.may(Right::AddClient)
+    }
+
+    /// Whether the reader may take the files of a client away.
+    pub(super) fn takes_files(&self) -> bool {
+        self.may(Right::TakeClientBundle)
+    }
+
+    /// Whether the reader sees the logs.
+    pub(super) fn logs(&self) -> bool {
+        self.may(Right::SeeLogs)
+    }
+
+    /// Whether the reader may switch approved-algorithms mode.
+    pub(super) fn switches_mode(&self) -> bool {
+        self.may(Right::ChangeSeals)
+    }
+
+    /// Whether the reader may have the self-tests run.
+    pub(super) fn runs_tests(&self) -> bool {
+        self.may(Right::RunSelfTests)
     }
 
     /// Files of one version are kept by browsers.

@@ -4,11 +4,13 @@
 //! * this file: the port and its limits
 //! * `visit`: what is let in: sessions, form tokens, the origin and the size of a form
 //! * `routes`: which page answers which path
-//! * `home`, `keys`, `clients`, `logs`, `exports`: the pages; their text is in `templates/`
+//! * `home`, `keys`, `clients`, `logs`, `exports`, `transfers`, `algorithms`: the pages; their text
+//!   is in `templates/`
 //! * `reply`, `form`, `archive`: answers, forms, files
 //!
 //! Pages ask the same requests as the Unix socket does (`doors/control/desk.rs`): no rule is here.
 
+mod algorithms;
 mod archive;
 mod clients;
 mod exports;
@@ -19,6 +21,7 @@ mod keys;
 mod logs;
 mod reply;
 mod routes;
+mod transfers;
 mod visit;
 
 use crate::doors::control::ControlDoor;

@@ -122,6 +122,8 @@ impl WebDoor {
             (_, ["keys", rest @ ..]) => self.key_pages(&visit, rest).await,
             (_, ["clients", rest @ ..]) => self.client_pages(&visit, rest).await,
             (_, ["logs", rest @ ..]) => self.log_pages(&visit, rest).await,
+            (_, ["transfers", rest @ ..]) => self.transfer_pages(&visit, rest).await,
+            (_, ["algorithms", rest @ ..]) => self.algorithm_pages(&visit, rest).await,
             _ => Ok(nowhere(&visit)),
         };
         answered.unwrap_or_else(|refused| refused.reply(&visit))
