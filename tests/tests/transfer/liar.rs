@@ -147,7 +147,7 @@ async fn connection(stream: TcpStream, config: Arc<Config>, mind: Mind) -> Resul
         mind,
         channels: BTreeMap::new(),
     };
-    Ok(run_stream(config, stream, host).await?.await?)
+    run_stream(config, stream, host).await?.await
 }
 
 /// One connection.
