@@ -20,6 +20,8 @@ const KMIP: u16 = 5696;
 const WEB: u16 = 9443;
 /// The port of its SSH door in the machine.
 const SSH: u16 = 22;
+/// The status port in the machine.
+const STATUS: u16 = 9081;
 /// How long the guest may take to ask something; argon2id and the founding come in between, and
 /// a processor that is emulated may have to share its core.
 pub const PROMPT_WITHIN: Duration = Duration::from_secs(120);
@@ -77,6 +79,7 @@ pub struct Appliance {
     folder: TempDir,
     image: PathBuf,
     setup: Option<String>,
+    first_card: Nic,
     second_card: Option<Nic>,
     clock: Option<String>,
     machine: Option<Machine>,
@@ -105,6 +108,7 @@ impl Appliance {
             folder: TempDir::with_prefix("appliance-")?,
             image,
             setup: None,
+            first_card: Self::nic(),
             second_card: None,
             clock: None,
             machine: None,
@@ -115,6 +119,11 @@ impl Appliance {
     /// From now on the firmware hands over this set-up file.
     pub fn hand_over(&mut self, setup: impl Into<String>) {
         self.setup = Some(setup.into());
+    }
+
+    /// From now on it reaches what this host reaches; the host is 10.0.2.2.
+    pub fn let_out(&mut self) {
+        self.first_card = Self::nic().open();
     }
 
     /// From now on it has a second network card.
@@ -157,7 +166,7 @@ impl Appliance {
             initrd: Some(self.image.join("initrd")),
             cmdline: cmdline.trim_end().to_owned(),
         });
-        let nic = Self::nic();
+        let nic = self.first_card.clone();
         let mut machine = Machine::builder("strongroom", boot)
             .memory_mib(MEMORY_MIB)
             .disk(disk)
@@ -183,7 +192,8 @@ impl Appliance {
 
     /// A network adapter whose ports for clients and operators are reached from here.
     pub fn nic() -> Nic {
-        Nic::user().forward(KMIP).forward(WEB).forward(SSH)
+        let nic = Nic::user().forward(KMIP).forward(WEB);
+        nic.forward(SSH).forward(STATUS)
     }
 
     /// Since when it is on.
@@ -203,6 +213,19 @@ impl Appliance {
     pub fn kmip(&self) -> Result<SocketAddr> {
         let machine = self.machine.as_ref().context("the appliance is off")?;
         machine.forwarded(KMIP).context("KMIP is forwarded")
+    }
+
+    /// Where browsers reach its web port.
+    pub fn web(&self) -> Result<SocketAddr> {
+        let machine = self.machine.as_ref().context("the appliance is off")?;
+        machine.forwarded(WEB).context("the web port is forwarded")
+    }
+
+    /// Where anybody reaches its status port.
+    pub fn status(&self) -> Result<SocketAddr> {
+        let machine = self.machine.as_ref().context("the appliance is off")?;
+        let address = machine.forwarded(STATUS);
+        address.context("the status port is forwarded")
     }
 
     /// At which port SSH is reached from here.

@@ -1,13 +1,13 @@
 //! The product, run the way its user would: processes, sockets, files, stock clients.
 //!
 //! `node` starts and ends the program, `standalone` serves as an appliance does, `appliance` is a
-//! machine with the `image`, `terminal` and `desk` type at any of them and `transcript` keeps what
-//! they answer, `client` talks KMIP, `web` is a visitor of the web admin, `load` works on many
-//! connections at once, `oracle` remembers what was promised and judges what came of it, `python`
-//! keeps the stock clients, `power` loads the preload shim of `tests/lossy` and cuts the power,
-//! `dice` makes choices from a seed, `sim` is a whole cluster in one thread, `storm` one of
-//! simulated hosts with openraft and all. The suites are in `tests/tests/`, one file per thing
-//! promised.
+//! machine with the `image`, `terminal` and `desk` type at any of them and `transcript` keeps
+//! what they answer, `client` talks KMIP, `web` is a visitor of the web admin, `load` works on
+//! many connections at once, `oracle` remembers what was promised and judges what came of it,
+//! `python` keeps the stock clients, `sshd` is an OpenSSH server to which closed logs go, `power`
+//! loads the preload shim of `tests/lossy` and cuts the power, `dice` makes choices from a seed,
+//! `sim` is a whole cluster in one thread, `storm` one of simulated hosts with openraft and all.
+//! The suites are in `tests/tests/`, one file per thing promised.
 //!
 //! `$STRONGROOM_FULL` (set by `scripts/test --full`) asks for the figures of the promises where a
 //! plain run takes fewer; `$STRONGROOM_ROUNDS` and `$STRONGROOM_EVENTS` overrule both, and
@@ -28,6 +28,7 @@ pub mod oracle;
 pub mod power;
 pub mod python;
 pub mod sim;
+pub mod sshd;
 pub mod standalone;
 pub mod storm;
 pub mod terminal;

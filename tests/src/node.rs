@@ -331,6 +331,22 @@ impl Node {
         Ok(output)
     }
 
+    /// As [`Node::cli`], with something on its standard input.
+    pub fn cli_with(&self, arguments: &[&str], input: &str) -> Result<Output> {
+        let mut child = Command::new(&self.program)
+            .arg("--dir")
+            .arg(&self.dir)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("stdin")?;
+        stdin.write_all(input.as_bytes())?;
+        drop(stdin);
+        Ok(child.wait_with_output()?)
+    }
+
     /// As [`Node::cli`], which must succeed; gives what was printed.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = self.cli(arguments)?;

@@ -2,19 +2,25 @@
 //! stock tools; and what happens when something is wrong there or on the way.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
-#[path = "transfer/server.rs"]
-mod server;
+#[path = "transfer/approved.rs"]
+mod approved;
+#[path = "transfer/hostile.rs"]
+mod hostile;
+#[path = "transfer/hour.rs"]
+mod hour;
+#[path = "transfer/liar.rs"]
+mod liar;
 #[path = "transfer/way.rs"]
 mod way;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use server::{Kind, Sshd};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tests::node::{Node, Site, strongroom};
+use tests::sshd::{Kind, Sshd, stranger_accepts};
 use way::Way;
 
 /// In what time a closed log arrives, on a machine that may be busy with other suites.
@@ -80,35 +86,6 @@ fn wait_for(folder: &Path, count: usize) -> Result<Vec<PathBuf>> {
         Ok(arrived(folder)?.len() >= count)
     })?;
     arrived(folder)
-}
-
-/// Verifies a closed log with what it holds, stock tools, and a trusted `allowed_signers`.
-fn stranger_accepts(archive: &Path, trusted: &str) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let unpacked = Command::new("tar")
-        .arg("-xf")
-        .arg(archive)
-        .arg("-C")
-        .arg(folder.path())
-        .status()?;
-    ensure!(unpacked.success(), "tar: {unpacked}");
-    let bundle = folder.path().join("strongroom-export");
-    // What somebody has from the appliance itself, not from the bundle.
-    let signers = folder.path().join("trusted");
-    fs::write(&signers, trusted)?;
-    let principal = trusted.split(' ').next().context("a principal")?;
-    let verify = format!(
-        "ssh-keygen -Y verify -f ../trusted -I {principal} -n strongroom-log-v1 \
-         -s EXPORT.txt.sig < EXPORT.txt && grep '  SHA256SUMS$' EXPORT.txt | \
-         sha256sum --check --strict && sha256sum --check --strict --quiet SHA256SUMS"
-    );
-    let output = Command::new("env")
-        .args(["-i", "PATH=/usr/bin:/bin", "sh", "-c", &verify])
-        .current_dir(&bundle)
-        .output()?;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{}: {told}", archive.display());
-    Ok(())
 }
 
 fn trusted(node: &Node) -> Result<String> {
@@ -414,64 +391,5 @@ fn logs_are_closed_by_size_and_by_schedule() -> Result<()> {
     }
     let records = node.run(&["log", "show", "--view", "system"])?;
     ensure!(records.contains("its time came") && records.contains("it was large enough"));
-    node.terminate()
-}
-
-#[test]
-fn an_hour_without_the_destination_loses_no_record() -> Result<()> {
-    let (site, mut server) = (Site::new()?, Sshd::start(Kind::Sftp)?);
-    let mut node = connected(&site, &server, &server.address(), "activity,audit")?;
-    node.run(&["log", "rotate", "audit"])?;
-    wait_for(&server.inbox(), 1)?;
-    server.stop()?;
-    node.run(&["configure", "set", "log.size", "1"])?;
-    node.run(&["configure", "set", "log.activity.rotate", "hourly"])?;
-    let mut client = node.client()?;
-    let uid = client.create(Some("kept"), 256)?;
-    let mut gets = 0_u64;
-    for round in 0..3 {
-        tests::load::fill(node.kmip(), &node.identity("demo"), 3_000)?;
-        let mut client = node.client()?;
-        for _ in 0..1_000 {
-            client.get(&uid)?;
-            gets += 1;
-        }
-        if round == 1 {
-            node.kill()?;
-            fs::write(site.dir().join("clock-offset"), "3700")?;
-            node = site.start()?;
-        }
-    }
-    wait_for_problem(&node, "unreachable", "refused")?;
-    wait("a backlog that is an alarm", || {
-        let faults = node.json(&["status"])?["faults"].to_string();
-        Ok(faults.contains("unreachable"))
-    })?;
-    node.run(&["log", "rotate"])?;
-    server.restart()?;
-    retry(&node)?;
-    wait("nothing waits", || Ok(standing(&node)?["waiting"] == 0))?;
-    let files = arrived(&server.inbox())?;
-    let state = site.beside("state");
-    let mut seen = 0;
-    for file in &files {
-        stranger_accepts(file, &trusted(&node)?)?;
-        // Each goes on where the one before ended: nothing lies between.
-        let verified = Command::new(strongroom()?)
-            .args(["verify", "--state"])
-            .arg(&state)
-            .arg(file)
-            .output()?;
-        let told = String::from_utf8_lossy(&verified.stderr).into_owned();
-        ensure!(verified.status.success(), "{}: {told}", file.display());
-        let text = Command::new("tar").arg("-xOf").arg(file).output()?.stdout;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        seen += text.matches(&format!("got {uid}")).count() as u64;
-    }
-    ensure!(
-        seen == gets,
-        "{seen} of {gets} are in {} closed logs",
-        files.len()
-    );
     node.terminate()
 }

@@ -2,12 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)] // test code
 
 #[allow(dead_code)] // some of it is for other suites
-#[path = "transfer/server.rs"]
-mod server;
-
 use anyhow::{Context, Result, ensure};
 use kmip::CryptographicAlgorithm;
-use server::{Kind, Sshd};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,6 +11,7 @@ use std::time::{Duration, Instant};
 use tests::client::{Client, Identity, connect_tls};
 use tests::node::{Node, Site};
 use tests::python;
+use tests::sshd::{Kind, Sshd};
 use tests::web::{self, Visitor};
 
 /// The password that the first administrator chooses; the script in the browser has the same.

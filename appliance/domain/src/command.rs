@@ -3,10 +3,10 @@
 //! *Warning:* these types stand in the Raft log. A change of a field needs a default for old bytes.
 
 use crate::administrator::needed;
-use crate::member::{DOORS_FORMAT, FIRST_FORMAT, OFFICERS_FORMAT, first_format, is_first_format};
+use crate::member::{DOORS_FORMAT, FIRST_FORMAT, first_format, is_first_format};
 use crate::setting;
 use crate::{Attribute, AttributeName, Candidate, ClusterId, DoorIdentity, Epoch, Fingerprint};
-use crate::{Destination, Hash, LogHead, RotationCause, TRANSFER_FORMAT, TransferOutcome, View};
+use crate::{Destination, Hash, LogHead, RotationCause, TransferOutcome, View};
 use crate::{LifecycleState, MemberRole, Name, NodeId, ObjectType, OfflineGet, SettingValue, Time};
 use crate::{Permissions, Uid, Value};
 use alloc::string::String;
@@ -691,12 +691,13 @@ impl Ask {
             | Self::SetSshKeys { .. }
             | Self::SetPermissions { .. }
             | Self::RemoveAdministrator { .. } => 4,
-            Self::CreateFor { .. } => OFFICERS_FORMAT,
-            Self::RotateLog { .. }
+            Self::CreateFor { .. }
+            | Self::RotateLog { .. }
             | Self::PutDestination { .. }
             | Self::RemoveDestination { .. }
-            | Self::RecordTransfer { .. } => TRANSFER_FORMAT,
-            Self::RenewIdentity { .. } | Self::SetClock { .. } => DOORS_FORMAT,
+            | Self::RecordTransfer { .. }
+            | Self::RenewIdentity { .. }
+            | Self::SetClock { .. } => DOORS_FORMAT,
         }
     }
 

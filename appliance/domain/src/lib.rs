@@ -47,7 +47,7 @@ pub use event::{Access, AccessRecord, Cause, Event, RECORD_BYTES_MAX, Record};
 pub use ids::{ClusterId, Epoch, Fingerprint, Hash, InvalidName, Name, NodeId, Time, Uid};
 pub use lifecycle::LifecycleState;
 pub use machine::DoorIdentity;
-pub use member::{Candidate, FIRST_FORMAT, FORMAT, MemberPhase, MemberRole};
+pub use member::{Candidate, DOORS_FORMAT, FIRST_FORMAT, FORMAT, MemberPhase, MemberRole};
 pub use member::{SEALING_KEY_BYTES_MAX, check_address};
 pub use object::Object;
 pub use offline::{OfflineGet, Stale, permit_offline};
@@ -57,7 +57,7 @@ pub use setting::{Setting, SettingValue};
 pub use state::{State, User};
 pub use transfer::{
     CLOSED_WAITING_MAX, DESTINATIONS_MAX, Destination, LogHead, RotationCause, Stream,
-    TRANSFER_FORMAT, TransferFailure, TransferOutcome, WayIn, transfer_detail,
+    TransferFailure, TransferOutcome, WayIn, transfer_detail,
 };
 pub use value::{Attribute, AttributeName, ObjectType, Tag, Value};
 pub use view::{View, access_summary, summary};

@@ -11,12 +11,9 @@ use serde::{Deserialize, Serialize};
 /// when every member understands it ([`crate::State::format`]).
 pub const FORMAT: u32 = 5;
 
-/// The format since which administrators make keys for users and end their lives.
-pub(crate) const OFFICERS_FORMAT: u32 = 5;
-
 /// The format that brought the doors of operators: what approved-algorithms mode forbids, the
-/// status port.
-pub(crate) const DOORS_FORMAT: u32 = 5;
+/// status port, administrators who make keys for users and end their lives, rotation and transfer.
+pub const DOORS_FORMAT: u32 = 5;
 
 /// The format of programs that do not say theirs: one node, no cluster.
 pub const FIRST_FORMAT: u32 = 1;

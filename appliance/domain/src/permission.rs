@@ -10,7 +10,7 @@
 //! (docs/decisions/0021). What else an administrator may is said in `administrator`.
 
 use crate::administrator::{Right, permit_operator, speaker};
-use crate::member::OFFICERS_FORMAT;
+use crate::member::DOORS_FORMAT;
 use crate::object::{Object, UserIndex};
 use crate::{Actor, Denial, Fingerprint, GroupRole, Name, Read, State, Time, Uid};
 
@@ -90,7 +90,7 @@ impl Hand {
     pub(crate) fn of(state: &State, actor: &Actor, who: &Who) -> Option<Self> {
         match (who, actor) {
             (Who::User(user), _) => Some(Self::User(*user)),
-            (Who::Staff, Actor::Operator { .. }) if state.format() >= OFFICERS_FORMAT => {
+            (Who::Staff, Actor::Operator { .. }) if state.format() >= DOORS_FORMAT => {
                 Some(Self::Officer)
             }
             (Who::Staff, _) => None,

@@ -20,7 +20,6 @@ use crate::Permission;
 use crate::View;
 use crate::administrator::PERMISSIONS_FORMAT;
 use crate::member::DOORS_FORMAT;
-use crate::transfer::TRANSFER_FORMAT;
 use alloc::format;
 use alloc::string::String;
 use canonical::{Network, fits_network};
@@ -379,7 +378,7 @@ const fn rotation(view: View, title: &'static str, default: &'static str) -> Set
         default: Some(default),
         scope: Scope::Cluster,
         permission: Permission::Logging,
-        format: TRANSFER_FORMAT,
+        format: DOORS_FORMAT,
     }
 }
 
@@ -398,7 +397,7 @@ const fn log_number(
         default: Some(default),
         scope: Scope::Cluster,
         permission: Permission::Logging,
-        format: TRANSFER_FORMAT,
+        format: DOORS_FORMAT,
     }
 }
 

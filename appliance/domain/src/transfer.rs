@@ -11,9 +11,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// The format of records that brought rotation and transfer.
-pub const TRANSFER_FORMAT: u32 = 5;
-
 /// Closed logs of one kind that may wait for destinations. Nothing is lost beyond it: the log is
 /// closed later, with more in it.
 pub const CLOSED_WAITING_MAX: u64 = 4_096;
@@ -129,6 +126,11 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// Whether what is sent there is encrypted first.
+    pub fn encrypts(&self) -> bool {
+        !self.recipients.is_empty()
+    }
+
     /// Whether it is in its canonical form, and nothing in it can be taken for something else on
     /// the way (ABUSE A17).
     ///

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod queue;
 mod samples;
 mod world;
 
@@ -219,13 +220,21 @@ fn age_and_approved_mode_exclude_each_other() {
         destination: samples::destination(),
     };
     world.must(&operator(), with_age());
+    assert_eq!(world.state.encrypting().count(), 1);
+    world.must(&ME, rotate(View::Audit, None));
     let events = world.ask(&operator(), approved("yes"));
+    let told = denial(&events).unwrap().to_string();
+    assert!(told.contains("destination a encrypts with age"), "{told}");
     assert!(
-        denial(&events).unwrap().to_string().contains("age"),
-        "{events:?}"
+        told.contains("is then sent signed and not encrypted"),
+        "{told}"
     );
-    world.must(&operator(), put("a", &[View::Audit]));
+    world.must(&operator(), put("a", &View::ALL));
+    assert_eq!(world.state.encrypting().count(), 0);
+    // What waited waits on, for the destination as it is now.
+    assert_eq!(waiting(&world, "a", View::Audit), [1]);
     world.must(&operator(), approved("yes"));
+    assert!(world.state.bars_encryption(&samples::destination()));
     let events = world.ask(&operator(), with_age());
     assert!(
         denial(&events).unwrap().to_string().contains("age"),

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::render;
 use crate::sign_in::settled;
 use crate::tls;
-use domain::{Actor, Ask, Object, SettingValue, State, setting};
+use domain::{Actor, Ask, Name, Object, SettingValue, State, setting};
 use serde_json::{Value, json};
 use vault::provider::{self, Standing};
 
@@ -171,6 +171,8 @@ struct Consequences {
     objects: usize,
     listed: Vec<Value>,
     administrators: Vec<String>,
+    /// Transfer destinations because of which it is refused.
+    encrypting: Vec<String>,
 }
 
 fn consequences(state: &State, on: bool) -> Consequences {
@@ -178,6 +180,7 @@ fn consequences(state: &State, on: bool) -> Consequences {
         objects: 0,
         listed: Vec::new(),
         administrators: Vec::new(),
+        encrypting: Vec::new(),
     };
     for object in state.objects().filter(|object| !object.is_tombstone()) {
         let Err(algorithm) = object.check_approved() else {
@@ -191,6 +194,7 @@ fn consequences(state: &State, on: bool) -> Consequences {
     if on && !state.wants_approved() {
         let with_password = state.administrators().filter(|(_, a)| a.password.is_some());
         found.administrators = with_password.map(|(name, _)| name.to_string()).collect();
+        found.encrypting = state.encrypting().map(Name::to_string).collect();
     }
     found
 }
@@ -241,6 +245,7 @@ pub(crate) fn plan(engine: &Engine, on: bool) -> Value {
         "objects_of_other_algorithms": found.objects,
         "objects": found.listed,
         "administrators_who_must_change_their_password": found.administrators,
+        "refused_while_these_destinations_have_age_recipients": found.encrypting,
         "also": notes.collect::<Vec<_>>(),
         "confirm": word.get(..PLAN_DIGITS),
     })
@@ -252,7 +257,8 @@ const TURNED_ON: &[&str] = &[
     "TLS offers AES-GCM and the curves of NIST only, 1.2 with the extended master secret only",
     "web and KMIP connections of this moment end, on every node",
     "SSH stays open, outside of what is claimed",
-    "exports are not encrypted to age recipients",
+    "transfer destinations get closed logs signed and not encrypted, what waits already too; one \
+     with age recipients is put again without them first",
 ];
 
 const TURNED_OFF: &[&str] = &[

@@ -92,14 +92,6 @@ const PLAIN: &[(&str, Needs)] = &[
         r#"{"ask":"transfer","transfer":"rotate","log":"nonsense"}"#,
         Table,
     ),
-    (
-        r#"{"ask":"transfer","transfer":"rotation","setting":null,"value":null}"#,
-        Table,
-    ),
-    (
-        r#"{"ask":"transfer","transfer":"rotation","setting":"keep","value":"x"}"#,
-        Table,
-    ),
     (r#"{"ask":"transfer","transfer":"show"}"#, Table),
     (
         r#"{"ask":"transfer","transfer":"put","untested":true,"draft":{"name":"there","to":"x",
@@ -233,6 +225,24 @@ const PLAIN: &[(&str, Needs)] = &[
         Ask(Permission::AdvancedSecurity),
     ),
     (r#"{"ask":"self-test"}"#, Table),
+    (r#"{"ask":"identity","identity":"certificates"}"#, Table),
+    (r#"{"ask":"identity","identity":"renew-host-key"}"#, Table),
+    (
+        r#"{"ask":"identity","identity":"renew-certificate"}"#,
+        Table,
+    ),
+    (r#"{"ask":"services","services":"list"}"#, Table),
+    (
+        // It is open already.
+        r#"{"ask":"services","services":"switch","service":"kmip","on":true}"#,
+        Ask(Permission::Services),
+    ),
+    (r#"{"ask":"clock","clock":"show"}"#, Table),
+    (
+        r#"{"ask":"clock","clock":"set","utc":"2027-01-01T00:00:00Z","typed_at":null}"#,
+        Ask(Permission::Network),
+    ),
+    (r#"{"ask":"copies"}"#, Table),
 ];
 
 /// Every sample, in an order in which the session ends last.

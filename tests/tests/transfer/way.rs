@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// Bytes on their way at a time.
 const PIECE_BYTES: usize = 4096;
@@ -16,6 +17,10 @@ struct Shared {
     sent: AtomicU64,
     /// How many more are.
     left: AtomicU64,
+    /// Bytes a second, in each direction.
+    pace: AtomicU64,
+    /// Connections that are open.
+    open: AtomicU64,
 }
 
 pub(crate) struct Way {
@@ -30,6 +35,8 @@ impl Way {
         let shared = Arc::new(Shared {
             sent: AtomicU64::new(0),
             left: AtomicU64::new(u64::MAX),
+            pace: AtomicU64::new(u64::MAX),
+            open: AtomicU64::new(0),
         });
         let own = shared.clone();
         thread::spawn(move || {
@@ -48,9 +55,9 @@ impl Way {
                 return;
             };
             let (a, b) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-            thread::spawn(move || pass(b, a, None));
-            let shared = shared.clone();
-            thread::spawn(move || pass(near, far, Some(shared)));
+            let (there, back) = (shared.clone(), shared.clone());
+            thread::spawn(move || pass(b, a, &back, false));
+            thread::spawn(move || pass(near, far, &there, true));
         })
     }
 
@@ -76,6 +83,33 @@ impl Way {
         })
     }
 
+    /// Somebody who says messages that mean nothing, and never goes on (RFC 4253, section 11.2).
+    pub(crate) fn busy() -> Result<Self> {
+        Self::with(|stream, shared| {
+            let shared = shared.clone();
+            shared.open.fetch_add(1, Ordering::SeqCst);
+            thread::spawn(move || {
+                let mut stream = stream;
+                drop(stream.write_all(b"SSH-2.0-busy\r\n"));
+                // Length, length of the padding, SSH_MSG_IGNORE, an empty text, the padding.
+                let ignore = [&[0, 0, 0, 12, 6, 2][..], &[0; 10]].concat();
+                while stream.write_all(&ignore).is_ok() {
+                    thread::sleep(Duration::from_millis(200));
+                }
+                shared.open.fetch_sub(1, Ordering::SeqCst);
+            });
+        })
+    }
+
+    pub(crate) fn open_connections(&self) -> u64 {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// So many bytes a second from here on.
+    pub(crate) fn slow_down(&self, pace: u64) {
+        self.shared.pace.store(pace, Ordering::SeqCst);
+    }
+
     pub(crate) fn address(&self) -> String {
         self.address.clone()
     }
@@ -94,14 +128,19 @@ impl Way {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, shared: Option<Arc<Shared>>) {
+fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, is_there: bool) {
     let mut piece = [0; PIECE_BYTES];
-    while let Ok(read) = from.read(&mut piece) {
-        if read == 0 {
-            break;
-        }
-        if let Some(shared) = &shared {
-            let count = read as u64;
+    loop {
+        let pace = shared.pace.load(Ordering::SeqCst);
+        // Ten pieces a second at most, where it is slow.
+        let most = usize::try_from(pace / 10).unwrap_or(PIECE_BYTES);
+        let most = most.clamp(1, PIECE_BYTES);
+        let read = match from.read(piece.get_mut(..most).unwrap_or_default()) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
+        let count = read as u64;
+        if is_there {
             let taken = shared
                 .left
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
@@ -115,6 +154,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shared: Option<Arc<Shared>>) {
         if to.write_all(piece.get(..read).unwrap_or_default()).is_err() {
             break;
         }
+        thread::sleep(Duration::from_millis(count.saturating_mul(1000) / pace));
     }
     // Both ends see it, whichever direction ended.
     drop(from.shutdown(Shutdown::Both));

@@ -1,7 +1,7 @@
 //! Decisions about the settings of the appliance.
 
 use super::cluster::check_member;
-use crate::setting::{Scope, Setting, SettingValue, VALUE_BYTES_MAX};
+use crate::setting::{APPROVED, Scope, Setting, SettingValue, VALUE_BYTES_MAX};
 use crate::setting::{check_together, find};
 use crate::{Denial, Event, NodeId, State};
 use alloc::collections::BTreeMap;
@@ -44,14 +44,14 @@ pub(super) fn configure(
             value: value.clone(),
         });
     }
-    if given.get("approved") == Some(&"yes") {
-        let mut those = state.destinations();
-        if let Some((name, _)) = those.find(|(_, to)| !to.destination.recipients.is_empty()) {
-            return Err(invalid(format!(
-                "approved: the transfer destination {name} encrypts with age, which is not among \
-                 the approved algorithms; take away its recipients first"
-            )));
-        }
+    if given.get(APPROVED) == Some(&"yes")
+        && let Some(name) = state.encrypting().next()
+    {
+        return Err(invalid(format!(
+            "approved: the transfer destination {name} encrypts with age, which is not among the \
+             approved algorithms; put it again without recipients first, and what waits for it \
+             is then sent signed and not encrypted"
+        )));
     }
     let after = |id: &str| match given.get(id) {
         Some(value) => Some(*value),

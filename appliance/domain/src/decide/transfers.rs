@@ -81,8 +81,7 @@ fn rotate(
 
 fn put(state: &State, name: &Name, destination: &Destination) -> Result<Option<Event>, Denial> {
     destination.check().map_err(invalid)?;
-    let approved = state.cluster_setting("approved") == Some("yes");
-    if approved && !destination.recipients.is_empty() {
+    if state.bars_encryption(destination) {
         return Err(invalid(
             "age encrypts with ChaCha20-Poly1305 and X25519, which are not approved algorithms; \
              leave out the recipients while approved is yes"

@@ -97,6 +97,8 @@ impl Transfers {
     /// A destination gets what is closed from now on, and keeps waiting for what it waited for.
     fn put(&mut self, name: &Name, destination: &Destination) {
         let known = self.destinations.remove(name);
+        let had = known.as_ref().map(|known| known.destination.logs.clone());
+        let had = had.unwrap_or_default();
         let delivered = known.map(|known| known.delivered).unwrap_or_default();
         let mut standing = Standing {
             destination: destination.clone(),
@@ -107,9 +109,10 @@ impl Transfers {
             .delivered
             .retain(|stream, _| destination.logs.contains(&stream.log));
         for (stream, closed) in &self.closed {
-            if standing.gets(*stream) {
+            // Of a log that it got before, it may lack the very first.
+            if standing.gets(*stream) && !had.contains(&stream.log) {
                 let last = closed.last_key_value().map_or(0, |(number, _)| *number);
-                standing.delivered.entry(*stream).or_insert(last);
+                standing.delivered.insert(*stream, last);
             }
         }
         self.destinations.insert(name.clone(), standing);
@@ -163,6 +166,20 @@ impl State {
         those
             .map(|(_, closed)| closed)
             .filter(move |closed| closed.number > done)
+    }
+
+    /// Whether approved-algorithms mode keeps closed logs from leaving for a destination as it is
+    /// described: `age` encrypts with ChaCha20-Poly1305 and X25519.
+    pub fn bars_encryption(&self, destination: &Destination) -> bool {
+        self.wants_approved() && destination.encrypts()
+    }
+
+    /// The destinations that keep approved-algorithms mode from being switched on.
+    pub fn encrypting(&self) -> impl Iterator<Item = &Name> + '_ {
+        let those = self
+            .destinations()
+            .filter(|(_, to)| to.destination.encrypts());
+        those.map(|(name, _)| name)
     }
 
     /// A destination by name.

@@ -6,8 +6,8 @@
 use super::ticks;
 use crate::engine::{Engine, Refusal};
 use domain::setting::rotation_id;
-use domain::{AccessRecord, Actor, Ask, LogHead, Record, RotationCause, Stream, TRANSFER_FORMAT};
-use domain::{CLOSED_WAITING_MAX, Hash, Time, View, codec};
+use domain::{AccessRecord, Actor, Ask, LogHead, Record, RotationCause, Stream};
+use domain::{CLOSED_WAITING_MAX, DOORS_FORMAT, Hash, Time, View, codec};
 use ledger::{Fault, SegmentsReader};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +106,7 @@ pub(crate) async fn run(engine: Arc<Engine>) {
     let mut told = String::new();
     loop {
         ticks.tick().await;
-        let can = engine.machine().state().format() >= TRANSFER_FORMAT;
+        let can = engine.machine().state().format() >= DOORS_FORMAT;
         if !can || !engine.trusts_clock() {
             continue;
         }

@@ -14,7 +14,7 @@ use crate::notary::Notary;
 use domain::Time;
 use domain::TransferOutcome;
 use domain::state::{ClosedLog, Standing};
-use domain::{Actor, Ask, Destination, Name, State, Stream, TRANSFER_FORMAT, TransferFailure};
+use domain::{Actor, Ask, DOORS_FORMAT, Destination, Name, State, Stream, TransferFailure};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -88,7 +88,7 @@ impl Courier {
                 () = self.wake.notified() => {}
             }
             while rounds.try_join_next().is_some() {}
-            if self.engine.machine().state().format() < TRANSFER_FORMAT {
+            if self.engine.machine().state().format() < DOORS_FORMAT {
                 continue;
             }
             self.tend_shelf().await;
@@ -211,6 +211,10 @@ impl Courier {
         let credential = credential::of(self.engine.vault(), name, &to.way_in).map_err(at_first)?;
         let mut line = Line::open(to, &credential).await.map_err(at_first)?;
         for (stream, closed) in waiting {
+            if !self.is_as_known(name, to) {
+                // The next round takes it as it is now.
+                break;
+            }
             let sent = self.send(&mut line, (name, to), *stream, closed).await;
             let sent = sent.map_err(|fault| (*stream, closed.number, fault))?;
             let outcome = TransferOutcome::Delivered {
@@ -220,9 +224,19 @@ impl Courier {
             let recorded = self.record(name, *stream, closed.number, outcome).await;
             // It stands there; the next round finds it and says so.
             recorded.map_err(|e| (*stream, closed.number, local(e)))?;
+            // Not before: made again it would be another file than the one that stands there.
+            let tidied = self.shelf.forget_encrypted(name);
+            tidied.map_err(|e| (*stream, closed.number, local(e)))?;
         }
         line.close().await;
         Ok(())
+    }
+
+    /// Whether a destination is what it was when its round began.
+    fn is_as_known(&self, name: &Name, to: &Destination) -> bool {
+        let state = self.engine.machine().state();
+        let known = state.destination(name);
+        known.is_some_and(|known| known.destination == *to)
     }
 
     async fn send(
@@ -234,28 +248,21 @@ impl Courier {
     ) -> Result<Sent, Fault> {
         let path = self.make(stream, *closed).await?;
         let name = file_name(&self.engine.machine().state(), stream, closed.number);
-        if to.recipients.is_empty() {
+        if !to.encrypts() {
             let sent = Sent::of(&path, &name).await?;
             line.deliver(&sent).await?;
             return Ok(sent);
         }
-        let approved = {
-            let state = self.engine.machine().state();
-            state.cluster_setting("approved") == Some("yes")
-        };
-        if approved {
+        if self.engine.machine().state().bars_encryption(to) {
             let why = "age is not among the approved algorithms; take away the recipients";
             return Err(Fault::new(TransferFailure::NotApproved, why));
         }
         let folder = self.shelf.encrypted(destination);
-        let (recipients, into) = (to.recipients.clone(), folder.clone());
-        let work = move || age::encrypted(&path, &into, &recipients);
+        let recipients = to.recipients.clone();
+        let work = move || age::encrypted(&path, &folder, &recipients);
         let path = tokio::task::spawn_blocking(work).await.map_err(local)??;
         let sent = Sent::of(&path, &format!("{name}{}", age::ENDING)).await?;
         line.deliver(&sent).await?;
-        // Only one is under way at a time; the next one is made anew.
-        let removed = tokio::fs::remove_dir_all(&folder).await;
-        removed.map_err(|e| local(format!("{}: {e}", folder.display())))?;
         Ok(sent)
     }
 

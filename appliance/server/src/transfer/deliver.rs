@@ -13,6 +13,9 @@ use tokio::time::timeout;
 /// the same bytes.
 const PARTIAL_DIGITS: usize = 16;
 
+/// Time for a few messages, however many pieces they come in.
+const BEGIN_TIME: Duration = Duration::from_secs(30);
+
 /// Time for any file: each step of the way has its own bound besides.
 const FILE_TIME_MIN: Duration = Duration::from_secs(120);
 
@@ -30,14 +33,31 @@ fn receipt(words: String) -> Fault {
     Fault::new(TransferFailure::Receipt, words)
 }
 
+/// Something that may take so long.
+async fn within<T>(
+    time: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    timeout(time, work).await.unwrap_or_else(|_| {
+        let seconds = time.as_secs();
+        let slow = format!("it answered too slowly: {what} took longer than {seconds} s");
+        Err(misbehaves(slow))
+    })
+}
+
 impl<'a> Line<'a> {
     /// Connects and finds out what the server can.
     pub(super) async fn open(to: &'a Destination, credential: &Credential) -> Result<Self, Fault> {
         let connection = Connection::open(to, credential).await?;
-        let sftp = match connection.sftp().await? {
-            Some(pipe) => Sftp::begin(pipe).await?,
-            None => None,
+        let begin = async {
+            match connection.sftp().await? {
+                Some(pipe) => Sftp::begin(pipe).await,
+                None => Ok(None),
+            }
         };
+        let begun = within(BEGIN_TIME, "agreeing on a protocol", begin).await;
+        let sftp = begun.map_err(|fault| connection.explained(fault))?;
         Ok(Self {
             to,
             connection,
@@ -67,13 +87,8 @@ impl<'a> Line<'a> {
     /// Sends a file, unless it is there; in any case it is there afterwards, and was read back.
     pub(super) async fn deliver(&mut self, sent: &Sent) -> Result<(), Fault> {
         let time = FILE_TIME_MIN + Duration::from_secs(sent.bytes / BYTES_PER_SECOND_MIN);
-        let delivered = timeout(time, self.deliver_at_leisure(sent)).await;
-        delivered.unwrap_or_else(|_| {
-            let seconds = time.as_secs();
-            Err(misbehaves(format!(
-                "it took longer than {seconds} s for one file"
-            )))
-        })
+        let delivered = within(time, "one file", self.deliver_at_leisure(sent)).await;
+        delivered.map_err(|fault| self.connection.explained(fault))
     }
 
     async fn deliver_at_leisure(&mut self, sent: &Sent) -> Result<(), Fault> {
@@ -96,7 +111,10 @@ impl<'a> Line<'a> {
     pub(super) async fn remove(&mut self, name: &str) -> Result<bool, Fault> {
         let path = self.path(name);
         match &mut self.sftp {
-            Some(sftp) => sftp.remove(&path).await.map(|()| true),
+            Some(sftp) => {
+                let removed = within(BEGIN_TIME, "removing a file", sftp.remove(&path)).await;
+                removed.map(|()| true)
+            }
             None => Ok(false),
         }
     }
@@ -107,7 +125,7 @@ fn same(path: &str, sent: &Sent, found: Hash) -> Result<(), Fault> {
     match found == sent.digest {
         true => Ok(()),
         false => Err(refused(format!(
-            "{path} is there already with other bytes; nothing is overwritten: move it away"
+            "other bytes stand there already, and nothing is overwritten: move {path} away"
         ))),
     }
 }
@@ -150,13 +168,13 @@ async fn by_sftp(
     if read_back(sftp, partial, sent.bytes).await? != sent.digest {
         sftp.remove(partial).await?;
         return Err(receipt(format!(
-            "what was read back from {partial} is not what was sent; it was removed"
+            "what was read back is not what was sent; {partial} was removed"
         )));
     }
     sftp.rename(partial, path).await?;
     match sftp.look(path).await? {
         Some(entry) if entry.is_plain && entry.bytes == sent.bytes => Ok(()),
-        _ => Err(receipt(format!("{path} is not there after renaming"))),
+        _ => Err(receipt(format!("it is not there after renaming: {path}"))),
     }
 }
 
@@ -169,7 +187,9 @@ async fn read_back(sftp: &mut Sftp, path: &str, bytes: u64) -> Result<Hash, Faul
     sftp.close(file).await?;
     match read == bytes {
         true => Ok(tally.digest()),
-        false => Err(receipt(format!("{path} has {read} of {bytes} bytes"))),
+        false => Err(receipt(format!(
+            "{read} of {bytes} bytes are there: {path}"
+        ))),
     }
 }
 
@@ -188,9 +208,10 @@ async fn by_scp(to: &Connection, sent: &Sent, path: &str) -> Result<(), Fault> {
     match scp::get(to, path, sent.bytes).await? {
         Some(found) if found.digest == sent.digest && found.bytes == sent.bytes => Ok(()),
         Some(found) => Err(receipt(format!(
-            "{path} has {} bytes of digest {} there, and {} of {} were sent",
+            "what was read back is not what was sent: {} bytes of digest {} are there, {} of {} \
+             were sent: {path}",
             found.bytes, found.digest, sent.bytes, sent.digest
         ))),
-        None => Err(receipt(format!("{path} is not there after sending"))),
+        None => Err(receipt(format!("it is not there after sending: {path}"))),
     }
 }

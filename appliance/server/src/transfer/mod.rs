@@ -9,7 +9,7 @@
 //! * [`courier`]: the job, who is sent what when
 //! * [`deliver`]: one file to one destination, with its receipt; over [`sftp`] or [`scp`]
 //! * [`age`]: encryption to the recipients of a destination
-//! * [`ssh`]: the connection, its host key and its limits
+//! * [`ssh`]: the connection and its limits; [`gate`]: its host key, and nobody comes in by it
 //! * [`trial`]: a destination is tried before it is saved
 
 pub(crate) mod age;
@@ -18,6 +18,7 @@ pub(crate) mod courier;
 pub(crate) mod credential;
 mod deliver;
 mod fault;
+mod gate;
 mod scp;
 mod sftp;
 pub(crate) mod shelf;

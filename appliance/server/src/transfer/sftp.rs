@@ -17,6 +17,9 @@ const UNDERWAY_MAX: usize = 8;
 /// Longest answer: a chunk and what is around it, or a list of extensions.
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;
 
+/// Longest word by which a server calls an open file (§6.2 of the draft); each request repeats it.
+const HANDLE_BYTES_MAX: usize = 256;
+
 const VERSION: u32 = 3;
 const INIT: u8 = 1;
 const VERSION_ANSWER: u8 = 2;
@@ -264,7 +267,11 @@ impl Sftp {
         fields.extend_from_slice(&OWNER_ONLY.to_be_bytes());
         let answer = self.request(OPEN, &fields).await?;
         if answer.0 == HANDLE {
-            return Ok(Open(Fields(&answer.1).bytes()?.to_vec()));
+            let handle = Fields(&answer.1).bytes()?;
+            return match handle.len() {
+                1..=HANDLE_BYTES_MAX => Ok(Open(handle.to_vec())),
+                bytes => Err(misbehaves(format!("it calls a file by {bytes} bytes"))),
+            };
         }
         match status(&answer)? {
             Some(status) => Err(status.fault(&format!("opening {path}"))),

@@ -129,6 +129,14 @@ impl Shelf {
         self.0.join(ENCRYPTED).join(destination.as_str())
     }
 
+    /// Removes what was encrypted for a destination; only one file is under way at a time.
+    pub(crate) fn forget_encrypted(&self, destination: &Name) -> io::Result<()> {
+        match std::fs::remove_dir_all(self.encrypted(destination)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
     /// Removes what was encrypted for destinations that are gone.
     pub(crate) fn prune_encrypted(&self, state: &State) -> io::Result<()> {
         let folders = match std::fs::read_dir(self.0.join(ENCRYPTED)) {

@@ -2,12 +2,14 @@
 //! and nothing that the other side sends takes more memory than is said here.
 
 use super::fault::{Fault, misbehaves, unreachable};
+use super::gate::{Gate, HostKey, Seen};
 use domain::{Destination, TransferFailure};
-use parking_lot::Mutex;
+use nix::sys::socket::{Shutdown, shutdown};
 use russh::client::{self, AuthResult, Handle, Msg};
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::keys::{PrivateKey, PrivateKeyWithHashAlg};
 use russh::{Channel, ChannelMsg, Disconnect, Preferred, SshId, compression};
 use std::borrow::Cow;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -38,48 +40,22 @@ pub(crate) enum Credential {
     Password(Zeroizing<String>),
 }
 
-/// What the host key was, as the other side showed it.
-#[derive(Clone, Debug, Default)]
-struct Shown(Arc<Mutex<Option<HostKey>>>);
+/// The socket of a connection. Dropping it hangs up: the library's own task would go on for as long
+/// as the other side keeps it busy.
+struct Socket(OwnedFd);
 
-/// A host key.
-#[derive(Clone, Debug)]
-pub(crate) struct HostKey {
-    /// `SHA256:…`
-    pub(crate) fingerprint: String,
-    /// Its type, `ssh-ed25519`.
-    pub(crate) kind: String,
-}
-
-/// Lets the pinned key in and no other.
-struct Gate {
-    pinned: Option<String>,
-    shown: Shown,
-}
-
-impl client::Handler for Gate {
-    type Error = russh::Error;
-
-    async fn check_server_key(
-        &mut self,
-        presented: &PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
-        let PublicKeyOrCertificate::PublicKey { key, .. } = presented else {
-            return Ok(false);
-        };
-        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        let is_pinned = self.pinned.as_ref() == Some(&fingerprint);
-        *self.shown.0.lock() = Some(HostKey {
-            fingerprint,
-            kind: key.algorithm().as_str().to_owned(),
-        });
-        Ok(is_pinned)
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // It may be closed already.
+        let _ = shutdown(self.0.as_raw_fd(), Shutdown::Both);
     }
 }
 
 /// A connection on which somebody has signed in.
 pub(crate) struct Connection {
     handle: Handle<Gate>,
+    seen: Seen,
+    _socket: Socket,
 }
 
 fn config() -> Arc<client::Config> {
@@ -101,10 +77,9 @@ fn config() -> Arc<client::Config> {
 
 /// The host key that a server shows, without signing in.
 pub(crate) async fn host_key(address: &str) -> Result<HostKey, Fault> {
-    let shown = Shown::default();
-    let met = timeout(OPENING_TIME, meet(address, None, shown.clone())).await;
-    let key = shown.0.lock().take();
-    match (key, met) {
+    let seen = Seen::default();
+    let met = timeout(OPENING_TIME, meet(address, None, seen.clone())).await;
+    match (seen.host_key(), met) {
         (Some(key), _) => Ok(key),
         (None, Err(_)) => Err(too_slow("while connecting")),
         (None, Ok(Err(fault))) => Err(fault),
@@ -112,16 +87,21 @@ pub(crate) async fn host_key(address: &str) -> Result<HostKey, Fault> {
     }
 }
 
-async fn meet(address: &str, pinned: Option<&str>, shown: Shown) -> Result<Handle<Gate>, Fault> {
-    let stream = TcpStream::connect(address).await;
-    let stream = stream.map_err(|e| unreachable(format!("{address}: {e}")))?;
-    let gate = Gate {
-        pinned: pinned.map(str::to_owned),
-        shown,
-    };
-    client::connect_stream(config(), stream, gate)
-        .await
-        .map_err(|e| unreachable(format!("{address}: {e}")))
+async fn meet(
+    address: &str,
+    pinned: Option<&str>,
+    seen: Seen,
+) -> Result<(Handle<Gate>, Socket), Fault> {
+    let failed = |e: &dyn std::fmt::Display| unreachable(format!("{address}: {e}"));
+    let stream = TcpStream::connect(address).await.map_err(|e| failed(&e))?;
+    let socket = stream
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|e| failed(&e))?;
+    let socket = Socket(socket);
+    let gate = Gate::new(pinned, seen);
+    let handle = client::connect_stream(config(), stream, gate).await;
+    Ok((handle.map_err(|e| failed(&e))?, socket))
 }
 
 fn too_slow(when: &str) -> Fault {
@@ -139,9 +119,9 @@ impl Connection {
     }
 
     async fn open_at_leisure(to: &Destination, credential: &Credential) -> Result<Self, Fault> {
-        let shown = Shown::default();
-        let met = meet(&to.address, Some(&to.host_key), shown.clone()).await;
-        let mut handle = match (met, shown.0.lock().take()) {
+        let seen = Seen::default();
+        let met = meet(&to.address, Some(&to.host_key), seen.clone()).await;
+        let (mut handle, socket) = match (met, seen.host_key()) {
             (Err(_), Some(key)) if key.fingerprint != to.host_key => {
                 let HostKey { fingerprint, kind } = key;
                 let pinned = &to.host_key;
@@ -164,7 +144,11 @@ impl Connection {
             }
         };
         match outcome {
-            Ok(AuthResult::Success) => Ok(Self { handle }),
+            Ok(AuthResult::Success) => Ok(Self {
+                handle,
+                seen,
+                _socket: socket,
+            }),
             Ok(AuthResult::Failure { .. }) => {
                 let with = match credential {
                     Credential::Key(_) => "the key of this node",
@@ -200,9 +184,21 @@ impl Connection {
         opened.map_err(|e| unreachable(format!("opening a channel: {e}")))
     }
 
+    /// A fault in other words, where it is known better why the connection ended.
+    pub(crate) fn explained(&self, fault: Fault) -> Fault {
+        match self.seen.intruded() {
+            true => misbehaves("it opens channels to this node, which nobody asked for"),
+            false => fault,
+        }
+    }
+
     /// Says good-bye, shortly.
-    pub(crate) async fn close(self) {
-        let bye = self.handle.disconnect(Disconnect::ByApplication, "", "");
+    pub(crate) async fn close(mut self) {
+        let bye = async {
+            let said = self.handle.disconnect(Disconnect::ByApplication, "", "");
+            said.await?;
+            (&mut self.handle).await
+        };
         // The other side may be gone already.
         drop(timeout(Duration::from_secs(1), bye).await);
     }
@@ -251,6 +247,10 @@ impl Pipe {
     }
 
     fn keep(&mut self, message: ChannelMsg) {
+        // What was taken makes room first: otherwise it stays for as long as the other side sees
+        // to it that something is left over.
+        self.received.drain(..self.taken.min(self.received.len()));
+        self.taken = 0;
         match message {
             ChannelMsg::Data { data } => self.received.extend_from_slice(&data),
             ChannelMsg::ExtendedData { data, .. } => {
@@ -266,7 +266,7 @@ impl Pipe {
 
     /// Waits for more; false at the end.
     async fn fill(&mut self) -> Result<bool, Fault> {
-        let before = self.received.len();
+        let before = self.ready().len();
         for _ in 0..IDLE_MESSAGES_MAX {
             if self.has_ended {
                 return Ok(false);
@@ -275,7 +275,7 @@ impl Pipe {
                 Some(message) => self.keep(message),
                 None => self.has_ended = true,
             }
-            if self.received.len() > before {
+            if self.ready().len() > before {
                 return Ok(true);
             }
         }
@@ -294,10 +294,6 @@ impl Pipe {
             .copied()
             .collect::<Vec<u8>>();
         self.taken += taken.len();
-        if self.taken == self.received.len() {
-            self.received.clear();
-            self.taken = 0;
-        }
         taken
     }
 

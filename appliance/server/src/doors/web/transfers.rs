@@ -10,12 +10,15 @@ use super::frame::{Confirm, Frame, Section};
 use super::reply::{self, Reply};
 use super::routes::{Refused, nowhere};
 use super::visit::Visit;
-use crate::doors::control::{Draft, Line, Request, TransferRequest};
+use crate::doors::control::{Draft, Line, Request, SettingRequest, TransferRequest};
 use askama::Template;
 use domain::View;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+
+/// What the settings of rotation begin with.
+const SETTINGS: &str = "log.";
 
 /// Port of SSH.
 const PORT: &str = "22";
@@ -290,14 +293,13 @@ impl WebDoor {
     }
 
     async fn destinations(&self, visit: &Visit) -> Result<Reply, Refused> {
-        let rotation = TransferRequest::Rotation {
-            setting: None,
-            value: None,
-        };
+        let settings = Request::Setting(SettingRequest::List);
+        let mut settings: Vec<Setting> = self.reading(visit, settings).await?;
+        settings.retain(|setting| setting.setting.starts_with(SETTINGS));
         let page = TransfersPage {
             frame: visit.frame("Log transfer", Section::Transfers),
             shown: self.shown(visit).await?,
-            settings: self.reading(visit, Request::Transfer(rotation)).await?,
+            settings,
             views: View::ALL.iter().map(|view| view.name()).collect(),
         };
         Ok(reply::page(StatusCode::OK, &page))
