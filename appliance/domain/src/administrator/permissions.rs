@@ -186,7 +186,7 @@ pub const PERMISSIONS: &[PermissionRow] = &[
         Permission::Services,
         "services",
         "Services",
-        "start and stop services, settle where they listen, renew the SSH host key, reboot and halt",
+        "start and stop services, settle where they listen, renew the SSH key, reboot and halt",
     ),
     row(
         Permission::Upgrade,
