@@ -363,7 +363,8 @@ fn health_and_metrics() -> Result<()> {
         "/../ca.pem",
         "/metrics/../../keys/unlock.key",
     ] {
-        // A stranger is sent to sign in wherever he points, and learns of no page whether it is there.
+        // A stranger is sent to sign in wherever he points, and learns of no page whether it is
+        // there.
         let (status, body) = https_get(node.web(), &nobody, path)?;
         let to_sign_in = status == 303 && body.is_empty();
         ensure!(
