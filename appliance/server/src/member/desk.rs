@@ -127,12 +127,7 @@ impl Desk {
                 })
                 .await
             }
-            Question::Secret { name } => {
-                let engine = self.engine.clone();
-                let work = move || shared_secrets::seal_for(&engine, caller, &name);
-                let sealed = tokio::task::spawn_blocking(work).await.map_err(text)??;
-                Ok(Answer::Envelope(ByteBuf::from(sealed)))
-            }
+            Question::Secret { name } => self.secret(caller, name).await,
             Question::TakeSecret { envelope } => {
                 self.import(envelope, shared_secrets::take_in).await
             }
@@ -171,6 +166,13 @@ impl Desk {
                 Err("this node is a member already".to_owned())
             }
         }
+    }
+
+    async fn secret(&self, caller: NodeId, name: String) -> Answered {
+        let engine = self.engine.clone();
+        let work = move || shared_secrets::seal_for(&engine, caller, &name);
+        let sealed = tokio::task::spawn_blocking(work).await.map_err(text)??;
+        Ok(Answer::Envelope(ByteBuf::from(sealed)))
     }
 
     /// The member, if it may hold keys.

@@ -101,7 +101,9 @@ pub(super) fn of(vault: &Vault, name: &Name, way_in: &WayIn) -> Result<Credentia
         .and_then(|kept| kept.expose().get(SALT_BYTES..));
     let password = password.and_then(|bytes| std::str::from_utf8(bytes).ok());
     let password = password.ok_or_else(|| {
-        lacking("this node has not the password of this destination, and no other gave it; give it again".into())
+        let words = "this node has not the password of this destination, and no other gave it; \
+                     give it again";
+        lacking(words.into())
     })?;
     Ok(Credential::Password(Zeroizing::new(password.to_owned())))
 }
