@@ -139,15 +139,16 @@ pub(crate) fn is_verifiers(secret: &str) -> bool {
 /// made a verifier for the same administrator, and the log says later which one counts.
 pub(crate) fn merged(held: Option<&Secret>, sent: &Secret) -> Option<Secret> {
     let held = held.map_or(&[][..], Secret::expose);
-    let mut row: Vec<&[u8]> = sent.expose().chunks_exact(VERIFIER_BYTES).collect();
-    for verifier in held.chunks_exact(VERIFIER_BYTES) {
-        if !row.contains(&verifier) {
-            row.push(verifier);
-        }
+    let held: Vec<&[u8]> = held.chunks_exact(VERIFIER_BYTES).collect();
+    let sent = sent.expose().chunks_exact(VERIFIER_BYTES);
+    // What is new is later than what is here, and the earlier ones keep their order behind it.
+    let mut row: Vec<&[u8]> = sent.filter(|verifier| !held.contains(verifier)).collect();
+    if row.is_empty() {
+        return None;
     }
+    row.extend(held);
     row.truncate(VERIFIERS_MAX);
-    let row = Secret::take(row.concat());
-    (!row.is_empty() && row.expose() != held).then_some(row)
+    Some(Secret::take(row.concat()))
 }
 
 /// Whether the verifier that the log names is here.
