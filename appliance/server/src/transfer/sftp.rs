@@ -465,6 +465,23 @@ fn status((kind, fields): &(u8, Vec<u8>)) -> Result<Option<Status>, Fault> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_fields_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let mut fields = Fields(&bytes);
+            let mut read = 0;
+            while let Ok(field) = fields.bytes() {
+                read += 4 + field.len();
+                prop_assert!(read <= bytes.len());
+            }
+            prop_assert!(Fields(&bytes).long().is_ok() == (bytes.len() >= 8));
+            // Neither of them ends the program, whatever comes.
+            drop(status(&(STATUS, bytes.clone())));
+            prop_assert!(status(&(DATA, bytes)).is_err());
+        }
+    }
 
     #[test]
     fn fields_never_read_beyond_their_end() {

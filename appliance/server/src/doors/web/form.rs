@@ -81,6 +81,24 @@ pub(super) fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_form(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let form = Form::parse(&bytes);
+            prop_assert!(form.0.len() <= FIELDS_MAX);
+            // Each value is no longer than what was sent, but for characters that replace bytes.
+            let all: usize = form.0.iter().map(|(name, value)| name.len() + value.len()).sum();
+            prop_assert!(all <= bytes.len() * 3);
+        }
+
+        #[test]
+        fn any_text_reads_back(text in any::<String>()) {
+            let form = Form::parse(format!("a=1&x={}", encoded(&text)).as_bytes());
+            prop_assert_eq!(form.get("x"), text);
+        }
+    }
 
     #[test]
     fn fields_are_read_as_browsers_write_them() {
