@@ -9,6 +9,7 @@ use crate::provider::{self, KEY_BYTES};
 use crate::secret::Secret;
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{self, ECDH_P256, ECDH_P384, X25519};
+use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, ML_KEM_768};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use aws_lc_rs::{hkdf, hmac};
 use std::num::NonZeroU32;
@@ -56,6 +57,11 @@ pub(super) const TABLE: &[SelfTest] = &[
     answer("Ed25519", "RFC 8032 §7.1, test 2", ed25519),
     answer("X25519", "RFC 7748 §6.1", x25519),
     answer("ChaCha20-Poly1305", "RFC 8439 §2.8.2", chacha),
+    answer(
+        "ML-KEM-768",
+        "FIPS 203 §7.3, seeds 00 to 5f, computed by kyber-py",
+        ml_kem,
+    ),
 ];
 
 /// Bytes of hexadecimal digits; what is no digit only divides them.
@@ -336,4 +342,19 @@ fn chacha(check: &Check) -> Result<(), SelfTestFault> {
          0691",
     );
     check.same("ChaCha20-Poly1305", &sealed, &known)
+}
+
+/// A decapsulation key and a ciphertext: d is the bytes 00 to 1f, z 20 to 3f, m 40 to 5f (FIPS 203
+/// §7.1, §7.2). The provider draws those itself, so only decapsulation has a known answer.
+const ML_KEM_768_KNOWN: &[u8; ML_KEM_768_KEY_BYTES + 1_088] = include_bytes!("ml_kem_768.bin");
+const ML_KEM_768_KEY_BYTES: usize = 2_400;
+
+fn ml_kem(check: &Check) -> Result<(), SelfTestFault> {
+    let known = hex("9cddd089ffe70e3996e76f7c8d06746df34d07e8657bc0fcf2bb0e1c3084aea1");
+    let (key, ciphertext) = ML_KEM_768_KNOWN.split_at(ML_KEM_768_KEY_BYTES);
+    let key = DecapsulationKey::new(&ML_KEM_768, key);
+    let key = key.map_err(refused("an ML-KEM-768 key"))?;
+    let shared = key.decapsulate(Ciphertext::from(ciphertext));
+    let shared = shared.map_err(refused("an ML-KEM-768 ciphertext"))?;
+    check.same("ML-KEM-768 decapsulation", shared.as_ref(), &known)
 }
