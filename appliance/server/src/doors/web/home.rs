@@ -5,7 +5,7 @@ use super::frame::{Frame, Section};
 use super::reply::{self, Reply};
 use super::routes::Refused;
 use super::visit::Visit;
-use crate::doors::control::{AdminRequest, Request};
+use crate::doors::control::{AdminRequest, FipsRequest, Request, ServicesRequest};
 use askama::Template;
 use domain::LifecycleState;
 use hyper::StatusCode;
@@ -64,8 +64,6 @@ struct Status {
     cluster: Option<String>,
     node: u64,
     time: String,
-    kmip: Option<String>,
-    web: Option<String>,
     serving: bool,
     writing: bool,
     faults: Vec<String>,
@@ -76,8 +74,23 @@ struct Status {
     users: u64,
     objects: u64,
     awaiting_final_destruction: u64,
-    algorithms: String,
     disk: Disk,
+}
+
+/// A port for those outside.
+#[derive(Deserialize)]
+struct Service {
+    service: String,
+    state: String,
+    address: Option<String>,
+    problem: Option<String>,
+}
+
+/// Approved-algorithms mode, in a word.
+#[derive(Deserialize)]
+struct Mode {
+    #[serde(rename = "Approved-algorithms mode")]
+    mode: String,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +116,8 @@ impl Certificate {
 struct HomePage {
     frame: Frame,
     status: Status,
+    mode: Mode,
+    services: Vec<Service>,
     states: Vec<(String, u64)>,
     certificates: Vec<Certificate>,
     /// Certificates of clients that are not shown.
@@ -146,6 +161,10 @@ impl WebDoor {
         let status = self
             .reading(visit, Request::Status { digest: false })
             .await?;
+        let mode = Request::Fips(FipsRequest::Status);
+        let mode = self.reading(visit, mode).await?;
+        let services = Request::Services(ServicesRequest::List);
+        let services = self.reading(visit, services).await?;
         let request = Request::Certificates {
             clients: visit.visitor.may(domain::Right::SeeUsers),
         };
@@ -160,6 +179,8 @@ impl WebDoor {
         let page = HomePage {
             frame: visit.frame("Home", Section::Home),
             status,
+            mode,
+            services,
             states,
             certificates,
             more_certificates,
