@@ -316,6 +316,53 @@ fn there_is_nothing_but_the_command_line() -> Result<()> {
     Ok(())
 }
 
+/// Writes something after the node's greeting, and waits for the end of the connection.
+fn is_sent_away(node: &Node, parts: &[&[u8]]) -> Result<()> {
+    let mut stream = TcpStream::connect(node.ssh())?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+    for part in parts {
+        // It may be closed before everything is written.
+        if stream.write_all(part).is_err() {
+            return Ok(());
+        }
+    }
+    let mut told = Vec::new();
+    match stream.take(1 << 20).read_to_end(&mut told) {
+        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+            anyhow::bail!("the connection is still open, after {} bytes", told.len())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn oversize_and_endless_input_is_cut_off() -> Result<()> {
+    let site = Site::new()?;
+    let (node, desk, terminal) = moved_in(&site)?;
+    drop(terminal);
+    let before = node.resident_bytes()?;
+    let hello: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
+    let endless = vec![b'x'; 4 << 20];
+    let noise: Vec<u8> = (0..1_u32 << 16).flat_map(u32::to_be_bytes).collect();
+    for parts in [
+        // A greeting without an end; no greeting; a packet of 4 GiB; one of no bytes; noise.
+        &[b"SSH-2.0-" as &[u8], &endless] as &[&[u8]],
+        &[b"GET / HTTP/1.1\r\n\r\n"],
+        &[hello, &u32::MAX.to_be_bytes(), &endless],
+        &[hello, &[0; 64]],
+        &[hello, &noise],
+    ] {
+        is_sent_away(&node, parts)?;
+    }
+    let grown = node.resident_bytes()?.saturating_sub(before) >> 20;
+    ensure!(grown < 64, "{grown} MiB more");
+    let by_ssh = desk.line("status")?;
+    ensure!(by_ssh.status.success(), "{}", text(&by_ssh.stderr));
+    node.client()?.create(Some("k"), 256)?;
+    node.terminate()
+}
+
 fn is_reset(read: &std::io::Result<usize>) -> bool {
     read.as_ref()
         .is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset)
