@@ -17,8 +17,8 @@ use crate::room::{NoRoom, Room};
 use crate::soundness::Soundness;
 use cluster::{Cluster, NotReady, ProposeFault};
 use domain::{Access, AccessRecord, Actor, Ask, Attribute, AttributeInstance, Command, Denial};
-use domain::{Facts, Hash, Material, NodeId, ObjectType, Read, Stale, State, Time, Uid, Value};
-use domain::{codec, tag};
+use domain::{Facts, Fingerprint, Hash, Material, Name, NodeId, ObjectType, Read, Stale, State};
+use domain::{Time, Uid, Value, codec, tag};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -422,6 +422,37 @@ impl Engine {
         }
         self.cluster.read_barrier().await?;
         Ok(domain::admit(&self.machine.state(), actor, ask, now))
+    }
+
+    /// Whether a certificate proves a user now. A state that is behind has not heard yet of who was
+    /// enrolled last, so a certificate that it does not know is looked for once more after all that
+    /// was committed before this moment; one that it knows to be bad stays bad.
+    ///
+    /// # Errors
+    /// No quorum answers, so a certificate that is unknown here may be good.
+    pub(crate) async fn authenticate(
+        &self,
+        name: &Name,
+        certificate: &Fingerprint,
+    ) -> Result<Result<(), Denial>, Fault> {
+        let look = || domain::authenticate(&self.machine.state(), name, certificate, self.now());
+        let proven = look();
+        if proven.is_ok() || self.machine.state().certificate(certificate).is_some() {
+            return Ok(proven);
+        }
+        let stale = self.freshness().await?;
+        let proven = look();
+        if let Err(denial) = &proven {
+            must_stand(denial, stale)?;
+        }
+        Ok(proven)
+    }
+
+    /// Waits for all that was committed before this moment, if a quorum answers; for what must go
+    /// on when none does.
+    pub(crate) async fn catch_up(&self) {
+        // How old the state may be is for whoever reads keys to care about.
+        drop(self.freshness().await);
     }
 
     /// Makes sure that what is read now is not older than this moment. When no quorum answers, says

@@ -8,7 +8,7 @@ use crate::lockout::{Lockout, Paused, Source};
 use domain::{Access, Actor, Denial, Door, Hash, Name};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vault::Secret;
 
 /// What the log calls it.
@@ -17,6 +17,11 @@ const OPERATION: &str = "Sign In";
 /// Longest pause that is waited out at the console before the answer, so that nobody there is
 /// refused for typing fast.
 const WAITED_MAX: Duration = Duration::from_secs(60);
+
+/// How long a member that has just come is given to fetch a password that was set elsewhere: it
+/// looks once a second what it lacks (`jobs::secrets`).
+const FETCHED_WITHIN: Duration = Duration::from_secs(5);
+const FETCHED_POLL: Duration = Duration::from_millis(50);
 
 /// An administrator who has come in.
 #[derive(Debug)]
@@ -60,6 +65,7 @@ impl SignIn {
         name: &str,
         password: Secret,
     ) -> Result<SignedIn, String> {
+        self.engine.catch_up().await;
         let known = Name::parse(name).ok().and_then(|name| {
             let state = self.engine.machine().state();
             let password = state.administrator(&name)?.password;
@@ -97,6 +103,7 @@ impl SignIn {
         name: &str,
         key: &str,
     ) -> Result<SignedIn, String> {
+        self.engine.catch_up().await;
         let known = Name::parse(name).ok().and_then(|name| {
             let state = self.engine.machine().state();
             let administrator = state.administrator(&name)?;
@@ -122,6 +129,7 @@ impl SignIn {
         source: Source,
         password: Secret,
     ) -> Result<(), String> {
+        self.engine.catch_up().await;
         let committed = {
             let state = self.engine.machine().state();
             state.administrator(name).and_then(|known| known.password)
@@ -155,6 +163,12 @@ impl SignIn {
         let Some((name, committed)) = known.cloned().or_else(nobody) else {
             return Ok(false);
         };
+        if let Some(committed) = &committed {
+            let deadline = Instant::now() + FETCHED_WITHIN;
+            while !administrators::is_held(&vault, &name, committed) && Instant::now() < deadline {
+                tokio::time::sleep(FETCHED_POLL).await;
+            }
+        }
         let compared = tokio::task::spawn_blocking(move || {
             administrators::is_right(&vault, &name, committed.as_ref(), &password, approved)
         });

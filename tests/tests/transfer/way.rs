@@ -1,11 +1,11 @@
-//! The way between a node and a server: it can be cut in the middle, and at its end may be nobody
+//! The way between a node and a server: it can be held up and cut, and at its end may be nobody
 //! who speaks SSH.
 
 use anyhow::Result;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ const PIECE_BYTES: usize = 4096;
 struct Shared {
     /// Bytes that were let through towards the server.
     sent: AtomicU64,
-    /// How many more are.
+    /// How many more are, before the rest is held back.
     left: AtomicU64,
+    /// Whether connections that are held back end.
+    is_cut: AtomicBool,
     /// Bytes a second, in each direction.
     pace: AtomicU64,
     /// Connections that are open.
@@ -35,6 +37,7 @@ impl Way {
         let shared = Arc::new(Shared {
             sent: AtomicU64::new(0),
             left: AtomicU64::new(u64::MAX),
+            is_cut: AtomicBool::new(false),
             pace: AtomicU64::new(u64::MAX),
             open: AtomicU64::new(0),
         });
@@ -114,13 +117,19 @@ impl Way {
         self.address.clone()
     }
 
-    /// Cuts the connection after so many more bytes towards the server, and every one after it.
-    pub(crate) fn cut_after(&self, bytes: u64) {
+    /// Lets so many more bytes through towards the server, and holds back the rest.
+    pub(crate) fn hold_after(&self, bytes: u64) {
         self.shared.left.store(bytes, Ordering::SeqCst);
     }
 
+    /// Cuts what is held back, and every connection after it.
+    pub(crate) fn cut(&self) {
+        self.shared.is_cut.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn open(&self) {
-        self.cut_after(u64::MAX);
+        self.hold_after(u64::MAX);
+        self.shared.is_cut.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn sent(&self) -> u64 {
@@ -147,6 +156,9 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, is_there: bool)
                     left.checked_sub(count)
                 });
             if taken.is_err() {
+                while !shared.is_cut.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(10));
+                }
                 break;
             }
             shared.sent.fetch_add(count, Ordering::SeqCst);

@@ -6,7 +6,7 @@
 use super::operations::{Answer, Call, Refused};
 use super::translate::fault_failure;
 use crate::counters::Counters;
-use crate::engine::{Engine, Fault};
+use crate::engine::{Engine, Fault, Refusal};
 use domain::{Access, Actor, Denial};
 use kmip::enumerations::BatchErrorContinuationOption;
 use kmip::ttlv::{self, HEADER_BYTES};
@@ -113,7 +113,7 @@ impl Session<'_> {
         }
     }
 
-    /// Whether this user, with this certificate, is accepted now.
+    /// Whether this user, with this certificate, is accepted now, as far as this node knows.
     fn accepted(&self) -> Result<(), Denial> {
         let Actor::User {
             name, certificate, ..
@@ -149,13 +149,7 @@ impl Session<'_> {
 
     /// Who asks, and whether the batch as a whole can be carried out as asked.
     async fn check_header(&self, request: &Request) -> Result<(), (Failure, Keep)> {
-        if let Err(denial) = self.check_user(request) {
-            let name = request
-                .items
-                .first()
-                .map_or_else(String::new, |i| i.operation.to_string());
-            let denied = self.engine.deny(self.actor, &name, None, denial);
-            let refusal = denied.unwrap_or_else(crate::engine::Refusal::Fault);
+        if let Err(refusal) = self.check_user(request).await {
             let failure = super::translate::failure(&refusal, request.header.version);
             return Err((failure, Keep::Closed));
         }
@@ -169,11 +163,15 @@ impl Session<'_> {
     }
 
     /// The certificate proves the user; a user name in the header must be the same (ABUSE A7).
-    fn check_user(&self, request: &Request) -> Result<(), Denial> {
-        self.accepted()?;
-        let Actor::User { name, .. } = self.actor else {
-            return Err(Denial::UnknownUser);
+    async fn check_user(&self, request: &Request) -> Result<(), Refusal> {
+        let Actor::User {
+            name, certificate, ..
+        } = self.actor
+        else {
+            return Err(self.deny(request, Denial::UnknownUser));
         };
+        let proven = self.engine.authenticate(name, certificate).await?;
+        proven.map_err(|denial| self.deny(request, denial))?;
         let same = request
             .header
             .credentials
@@ -185,8 +183,18 @@ impl Session<'_> {
         if same {
             Ok(())
         } else {
-            Err(Denial::CertificateNotAccepted)
+            Err(self.deny(request, Denial::CertificateNotAccepted))
         }
+    }
+
+    /// Records that a whole request is refused.
+    fn deny(&self, request: &Request, denial: Denial) -> Refusal {
+        let name = request
+            .items
+            .first()
+            .map_or_else(String::new, |i| i.operation.to_string());
+        let denied = self.engine.deny(self.actor, &name, None, denial);
+        denied.unwrap_or_else(Refusal::Fault)
     }
 
     /// Carries out the items in order. Their records reach the disk together, and only then does
