@@ -6,4 +6,5 @@ pub mod kmip;
 pub mod services;
 pub(crate) mod status;
 pub(crate) mod threshold;
+pub(crate) mod waiting_room;
 pub mod web;

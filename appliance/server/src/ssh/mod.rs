@@ -13,6 +13,7 @@ mod screen;
 mod visitor;
 
 use crate::doors::control::Request;
+use crate::doors::waiting_room::{Seats, Ticket, WaitingRoom};
 use crate::session::talk::Talk;
 use anyhow::Context;
 use nix::sys::socket::{Shutdown, shutdown};
@@ -26,13 +27,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use visitor::Visitor;
 use zeroize::Zeroizing;
 
 /// Connections at a time; more are closed at once.
-const CONNECTIONS_MAX: usize = 32;
+const CONNECTIONS_MAX: usize = 64;
+
+/// Connections at a time that nobody has signed in on, so that half of all are for who has.
+const WAITING: Seats = Seats {
+    per_address: 8,
+    all: 32,
+};
 
 /// Within this time somebody has signed in, or the connection ends.
 const GRACE: Duration = Duration::from_secs(60);
@@ -191,6 +198,7 @@ fn methods() -> MethodSet {
 /// Serves the door; ends only with the process.
 async fn serve(listener: TcpListener, config: Arc<Config>, talk: Arc<Talk>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let waiting_room = WaitingRoom::new(WAITING);
     loop {
         let Ok((stream, from)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -201,10 +209,12 @@ async fn serve(listener: TcpListener, config: Arc<Config>, talk: Arc<Talk>) {
             continue;
         };
         let (config, talk) = (config.clone(), talk.clone());
+        let waits = waiting_room.enter(from.ip());
         tokio::spawn(async move {
-            if let Err(e) = attend(stream, from, place, config, talk).await {
+            if let Err(e) = attend(stream, from, waits, config, talk).await {
                 tracing::debug!("SSH from {from}: {e:#}");
             }
+            drop(place);
         });
     }
 }
@@ -213,7 +223,7 @@ async fn serve(listener: TcpListener, config: Arc<Config>, talk: Arc<Talk>) {
 async fn attend(
     stream: TcpStream,
     from: SocketAddr,
-    _place: OwnedSemaphorePermit,
+    (ticket, evicted): (Ticket, Arc<Notify>),
     config: Arc<Config>,
     talk: Arc<Talk>,
 ) -> anyhow::Result<()> {
@@ -222,7 +232,7 @@ async fn attend(
     let socket = OwnedFd::from(stream.try_clone()?);
     let stream = TcpStream::from_std(stream)?;
     let is_in = Arc::new(AtomicBool::new(false));
-    let visitor = Visitor::new(talk, from.ip(), is_in.clone());
+    let visitor = Visitor::new(talk, from.ip(), is_in.clone(), ticket);
     let connection = async {
         let running = run_stream(config, stream, visitor).await?;
         running.await
@@ -231,6 +241,7 @@ async fn attend(
     tokio::select! {
         ended = &mut connection => return ended,
         () = tokio::time::sleep(GRACE) => {}
+        () = evicted.notified() => {}
     }
     if !is_in.load(Ordering::Acquire) {
         // It may be closed already.

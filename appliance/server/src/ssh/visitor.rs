@@ -3,6 +3,7 @@
 
 use super::channel;
 use crate::doors::control::Request;
+use crate::doors::waiting_room::Ticket;
 use crate::session::commands::Session;
 use crate::session::talk::Talk;
 use russh::keys::PublicKey;
@@ -20,16 +21,24 @@ pub(super) struct Visitor {
     from: IpAddr,
     /// Set when somebody has signed in.
     is_in: Arc<AtomicBool>,
+    /// Their place among those who have not.
+    waits: Option<Ticket>,
     /// Theirs; taken by the one channel that a connection may have.
     session: Option<Session>,
 }
 
 impl Visitor {
-    pub(super) fn new(talk: Arc<Talk>, from: IpAddr, is_in: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        talk: Arc<Talk>,
+        from: IpAddr,
+        is_in: Arc<AtomicBool>,
+        waits: Ticket,
+    ) -> Self {
         Self {
             talk,
             from,
             is_in,
+            waits: Some(waits),
             session: None,
         }
     }
@@ -46,6 +55,7 @@ impl Visitor {
             Ok(answer) => {
                 self.session = Some(Session::of(&answer, password)?);
                 self.is_in.store(true, Ordering::Release);
+                self.waits = None;
                 Auth::Accept
             }
             Err(_) => refused(),

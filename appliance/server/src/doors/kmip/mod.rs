@@ -10,8 +10,8 @@ mod operations;
 mod present;
 mod session;
 mod translate;
-mod waiting_room;
 
+use super::waiting_room::{Seats, Ticket, WaitingRoom};
 use crate::counters::{Counters, Open};
 use crate::engine::Engine;
 use crate::open_sessions::Session;
@@ -26,10 +26,15 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio_rustls::server::TlsStream;
-use waiting_room::{Ticket, WaitingRoom};
 
 /// Connections in all; a session costs about 60 KiB (ABUSE A29).
 const CONNECTIONS_MAX: usize = 4_096;
+
+/// Unfinished handshakes (ABUSE A28, A29).
+const HANDSHAKES: Seats = Seats {
+    per_address: 64,
+    all: 256,
+};
 
 /// Time for the TLS handshake: PyKMIP's server could be held for ever here (ABUSE A28).
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,7 +99,7 @@ impl KmipDoor {
     /// Serves until told to stop.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let waiting_room = WaitingRoom::default();
+        let waiting_room = WaitingRoom::new(HANDSHAKES);
         let mut stop = self.stop.clone();
         tokio::spawn(self.clone().report_rejects());
         loop {

@@ -1,7 +1,7 @@
-//! Connections whose handshake is not done: few per address, and the oldest gives way.
+//! Connections of nobody in particular yet: few per address, and the oldest gives way.
 //!
 //! Refusing the newest would let one address with silent connections lock everybody behind it out;
-//! a client that means it needs milliseconds here (ABUSE A28, A29).
+//! whoever means it needs little time here (ABUSE A28, A29).
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,14 +9,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Unfinished handshakes of one address.
-const PER_ADDRESS_MAX: usize = 64;
+/// How many may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seats {
+    /// From one address.
+    pub(crate) per_address: usize,
+    /// In all.
+    pub(crate) all: usize,
+}
 
-/// Unfinished handshakes in all.
-const ALL_MAX: usize = 256;
-
-#[derive(Debug, Default)]
-pub(super) struct WaitingRoom {
+/// Those who are connected and have not proven who they are.
+#[derive(Debug)]
+pub(crate) struct WaitingRoom {
+    seats: Seats,
     inside: Arc<Mutex<Inside>>,
 }
 
@@ -29,20 +34,27 @@ struct Inside {
 
 /// A place in the waiting room, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     inside: Arc<Mutex<Inside>>,
     address: IpAddr,
     number: u64,
 }
 
 impl WaitingRoom {
+    pub(crate) fn new(seats: Seats) -> Self {
+        Self {
+            seats,
+            inside: Arc::default(),
+        }
+    }
+
     /// Enters; the notification tells that the place was given to somebody else.
-    pub(super) fn enter(&self, address: IpAddr) -> (Ticket, Arc<Notify>) {
+    pub(crate) fn enter(&self, address: IpAddr) -> (Ticket, Arc<Notify>) {
         let mut inside = self.inside.lock();
         let of_address = inside.by_address.get(&address).map_or(0, VecDeque::len);
-        if of_address >= PER_ADDRESS_MAX {
+        if of_address >= self.seats.per_address {
             inside.evict_oldest(address);
-        } else if inside.count >= ALL_MAX {
+        } else if inside.count >= self.seats.all {
             let crowded = inside.by_address.iter().max_by_key(|(_, of)| of.len());
             if let Some(crowded) = crowded.map(|(address, _)| *address) {
                 inside.evict_oldest(crowded);
@@ -103,6 +115,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const SEATS: Seats = Seats {
+        per_address: 8,
+        all: 32,
+    };
+
     fn address(last: u8) -> IpAddr {
         IpAddr::from([127, 0, 0, last])
     }
@@ -114,10 +131,10 @@ mod tests {
 
     #[test]
     fn the_oldest_of_an_address_gives_way_and_no_other() {
-        let room = WaitingRoom::default();
+        let room = WaitingRoom::new(SEATS);
         let other = room.enter(address(2));
         let first = room.enter(address(1));
-        let later: Vec<_> = (1..PER_ADDRESS_MAX)
+        let later: Vec<_> = (1..SEATS.per_address)
             .map(|_| room.enter(address(1)))
             .collect();
         assert!(!is_evicted(&first.1));
@@ -128,7 +145,7 @@ mod tests {
 
     #[test]
     fn places_are_given_back() {
-        let room = WaitingRoom::default();
+        let room = WaitingRoom::new(SEATS);
         for n in 0..10_000u32 {
             let (ticket, _) = room.enter(address((n % 7) as u8));
             drop(ticket);
