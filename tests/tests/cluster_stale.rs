@@ -153,3 +153,42 @@ fn a_wrong_clock_of_a_lonely_start_moves_nobody() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn who_was_enrolled_meanwhile_is_no_stranger() -> Result<()> {
+    if let Err(why) = Network::possible() {
+        println!("SKIPPED: {why:#}");
+        return Ok(());
+    }
+    let mut fleet = Fleet::found(3, Ground::Namespaces)?;
+    fleet.await_agreement(AGREE_WITHIN)?;
+    let network = fleet.network().expect("namespaces were asked for");
+    for other in [1, 2] {
+        network.cut(Place::Node(3), Place::Node(other))?;
+    }
+    std::thread::sleep(CUT_OFF_AFTER);
+    fleet.run(1, &["client", "add", "late"])?;
+    let (node, address) = (3, fleet.kmip(3));
+    let identity = fleet.identity("late");
+    let endpoints = vec![Endpoint { node, address }];
+    let mut late = FailOver::new(1, endpoints, &identity, Instant::now())?;
+    let network = fleet.network().expect("namespaces were asked for");
+    // Another node may know this client: a word of this one that it is nobody would end the search.
+    let alone = network.inside(Place::Client, || late.ask("first", None, Ask::Create))?;
+    let why = &late.last_trouble;
+    let is_put_off = matches!(alone, Ended::Unknown) && why.contains("up to date");
+    ensure!(is_put_off, "{alone:?}: {why}\n{}", fleet.tail(3));
+    network.heal()?;
+    let began = Instant::now();
+    while !matches!(
+        network.inside(Place::Client, || late.ask("first", None, Ask::Create))?,
+        Ended::Said(Answer::Created(_))
+    ) {
+        let waited = began.elapsed();
+        ensure!(waited < AGREE_WITHIN, "{waited:?}\n{}", fleet.tail(3));
+    }
+    let surprises = &late.surprises;
+    ensure!(surprises.is_empty(), "{surprises:?}");
+    println!("known {:?} after the network was whole", began.elapsed());
+    Ok(())
+}
